@@ -1,0 +1,1 @@
+//! Decides by rules who must know, audits every event, queues alerts.

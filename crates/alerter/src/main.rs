@@ -1,0 +1,3 @@
+//! The `mutt-alerter` binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `mutt` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `mutt-ingestor` binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The `mutt-moog-forwarder` binary.
+
+fn main() {}

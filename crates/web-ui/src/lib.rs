@@ -1,0 +1,1 @@
+//! API and console over the whole pipeline.

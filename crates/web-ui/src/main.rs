@@ -1,0 +1,3 @@
+//! The `mutt-web-ui` binary.
+
+fn main() {}
