@@ -1,0 +1,6 @@
+//! Proves that the servers that all other tests stand on do what they say.
+
+mod postgres;
+mod processes;
+mod proxy;
+mod redis;
