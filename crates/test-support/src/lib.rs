@@ -18,6 +18,7 @@ mod process;
 mod proxy;
 mod redis;
 mod tls;
+mod vault;
 
 pub use error::ServerError;
 pub use eventually::{Outcome, eventually};
@@ -26,3 +27,4 @@ pub use process::free_port;
 pub use proxy::{Link, Proxy};
 pub use redis::{AppendFsync, RedisBuilder, RedisServer};
 pub use tls::{Authority, Identity, install_tls_provider};
+pub use vault::{AppRole, AppRoleOptions, VaultBuilder, VaultServer};

@@ -11,8 +11,9 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -349,6 +350,18 @@ pub(crate) fn find_program(name: &str, extra: &[PathBuf]) -> Option<PathBuf> {
         .chain(extra.iter().cloned())
         .map(|dir| dir.join(name))
         .find(|candidate| candidate.is_file())
+}
+
+/// Writes a file that only its owner can read.
+pub(crate) fn write_private(server: &'static str, path: &Path, text: &str) -> Result<(), ServerError> {
+    OpenOptions::new()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(ServerError::io(server, format!("writing {}", path.display())))
 }
 
 /// Where a server keeps its data: a directory to keep, or one that goes with the server.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::process::{DataDir, Launch, ServerProcess, find_program};
+use crate::process::{DataDir, Launch, ServerProcess, find_program, write_private};
 use crate::{Identity, ServerError, free_port};
 
 const SERVER: &str = "redis";
@@ -328,23 +328,9 @@ impl RedisServer {
             let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
             text.extend([name.as_str(), " \"", &quoted, "\"\n"]);
         }
-        write_private(&config, &text)?;
+        write_private(SERVER, &config, &text)?;
         let mut command = Command::new(&self.program);
         command.arg(config);
         Ok(command)
     }
-}
-
-/// Writes a file that only its owner can read.
-fn write_private(path: &Path, text: &str) -> Result<(), ServerError> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(ServerError::io(SERVER, format!("writing {}", path.display())))
 }

@@ -4,3 +4,4 @@ mod postgres;
 mod processes;
 mod proxy;
 mod redis;
+mod vault;
