@@ -185,6 +185,21 @@ pub(crate) fn complete_call(
     call
 }
 
+/// Finishes batch number `seq`.
+///
+/// # Errors
+/// The Redis error; call again with the same arguments.
+pub async fn complete<C: ConnectionLike + Send + Sync>(
+    conn: &mut C,
+    keys: &StageKeys,
+    wid: &str,
+    seq: u64,
+    dedup_window_ms: u64,
+    settle: &crate::queue::Settlement,
+) -> RedisResult<Completed> {
+    complete_answer(complete_call(keys, wid, seq, dedup_window_ms, settle).invoke_async(conn).await?)
+}
+
 /// Gives a batch back unchanged; returns how many entries, or `None` when the lane no longer owned it.
 ///
 /// # Errors
