@@ -2,8 +2,11 @@
 //!
 //! Closed lets traffic flow; open refuses it for a while that doubles with each failed probe; half open lets exactly
 //! one caller probe. A verdict carries the epoch in which its request began, so that news from before the last trip
-//! changes nothing. While closed it costs a look every [`CLOSED_MEMORY`], not a round trip per request. It must never
+//! changes nothing. While closed it costs a look every 100 ms, not a round trip per request. It must never
 //! let two probes go, and a prober that dies must never keep the slot.
+
+mod known;
+mod state;
 
 use std::{
     fmt,
@@ -17,59 +20,14 @@ use std::{
 use ::redis::{RedisResult, Script, aio::ConnectionLike};
 use tokio::{sync::Mutex, time::Instant};
 
+use self::known::Known;
+pub use self::state::State;
+
 #[expect(clippy::disallowed_methods, reason = "the one place that loads this script")]
 static BREAKER: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("../../lua/breaker.lua")));
 
-/// How long "closed" is believed without asking: how late another process's trip is noticed.
-const CLOSED_MEMORY: Duration = Duration::from_millis(100);
-/// How long "open" is believed: how late it is noticed that another process closed it.
-const OPEN_MEMORY: Duration = Duration::from_millis(250);
 /// Successes only matter when failures were counted, and then one report in this time does.
 const SUCCESS_REPORT: Duration = Duration::from_millis(200);
-
-/// What the breaker is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// Traffic flows.
-    Closed,
-    /// One probe is out.
-    HalfOpen,
-    /// Nothing is sent.
-    Open,
-}
-
-impl State {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Closed, Self::HalfOpen, Self::Open];
-
-    /// The value of `mutt_circuit_breaker_state`.
-    #[must_use]
-    pub fn as_gauge(self) -> i64 {
-        match self {
-            Self::Closed => 0,
-            Self::HalfOpen => 1,
-            Self::Open => 2,
-        }
-    }
-
-    /// The word in Redis and in metric labels, as the original wrote it.
-    #[must_use]
-    pub fn as_label(self) -> &'static str {
-        match self {
-            Self::Closed => "CLOSED",
-            Self::HalfOpen => "HALF_OPEN",
-            Self::Open => "OPEN",
-        }
-    }
-
-    fn from_word(word: &str) -> Self {
-        // Anything else was written by nobody we know; the script treats it as not closed as well.
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_label() == word)
-            .unwrap_or(Self::Open)
-    }
-}
 
 /// When it opens and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,46 +111,6 @@ impl<C> fmt::Debug for Breaker<C> {
         f.debug_struct("Breaker")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
-    }
-}
-
-/// The last answer, while it may be believed.
-#[derive(Debug, Default)]
-struct Known {
-    until: Option<Instant>,
-    epoch: u64,
-    /// `None` while closed, else when to ask again.
-    closed_again: Option<Instant>,
-}
-
-impl Known {
-    fn answer(&self, now: Instant) -> Option<Admission> {
-        if self.until.is_none_or(|until| now >= until) {
-            return None;
-        }
-        Some(match self.closed_again {
-            None => Admission::Go(Pass {
-                epoch: self.epoch,
-                probe: None,
-            }),
-            Some(at) => Admission::Wait(at.saturating_duration_since(now)),
-        })
-    }
-
-    fn closed(&mut self, epoch: u64, now: Instant) {
-        *self = Self {
-            until: Some(now + CLOSED_MEMORY),
-            epoch,
-            closed_again: None,
-        };
-    }
-
-    fn open(&mut self, epoch: u64, wait: Duration, now: Instant) {
-        *self = Self {
-            until: Some(now + wait.min(OPEN_MEMORY)),
-            epoch,
-            closed_again: Some(now + wait),
-        };
     }
 }
 
@@ -400,43 +318,5 @@ impl<C: ConnectionLike + Clone + Send> Breaker<C> {
 impl Pass {
     fn token(&self) -> &str {
         self.probe.as_deref().unwrap_or("")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_and_gauges_are_the_originals() {
-        let seen: Vec<_> = State::ALL
-            .iter()
-            .map(|state| (state.as_label(), state.as_gauge()))
-            .collect();
-        assert_eq!(seen, [("CLOSED", 0), ("HALF_OPEN", 1), ("OPEN", 2)]);
-        assert_eq!(State::from_word("HALF_OPEN"), State::HalfOpen);
-        assert_eq!(State::from_word("ajar"), State::Open);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_known_is_believed_for_a_moment_only() {
-        let mut known = Known::default();
-        assert!(known.answer(Instant::now()).is_none());
-        known.closed(3, Instant::now());
-        assert!(matches!(
-            known.answer(Instant::now()),
-            Some(Admission::Go(Pass {
-                epoch: 3,
-                probe: None
-            }))
-        ));
-        tokio::time::advance(CLOSED_MEMORY).await;
-        assert!(known.answer(Instant::now()).is_none());
-        known.open(4, Duration::from_secs(5), Instant::now());
-        assert!(
-            matches!(known.answer(Instant::now()), Some(Admission::Wait(wait)) if wait == Duration::from_secs(5))
-        );
-        tokio::time::advance(OPEN_MEMORY).await;
-        assert!(known.answer(Instant::now()).is_none());
     }
 }
