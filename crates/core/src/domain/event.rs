@@ -36,7 +36,8 @@ impl EventId {
     #[must_use]
     pub fn new(received_at: DateTime<Utc>) -> Self {
         let seconds = u64::try_from(received_at.timestamp()).unwrap_or(0);
-        let stamp = uuid::Timestamp::from_unix(uuid::NoContext, seconds, received_at.timestamp_subsec_nanos());
+        let stamp =
+            uuid::Timestamp::from_unix(uuid::NoContext, seconds, received_at.timestamp_subsec_nanos());
         Self(Uuid::new_v7(stamp))
     }
 

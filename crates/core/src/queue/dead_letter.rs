@@ -121,7 +121,8 @@ mod tests {
         assert_eq!(value["_unparsed"], broken);
         let mut bytes = format!(r#"{{"_id":"{ID}","x":""#).into_bytes();
         bytes.extend_from_slice(b"\xff\"}");
-        let value: serde_json::Value = serde_json::from_slice(&why().wrap(&Delivery::new(bytes.clone(), 0))).unwrap();
+        let value: serde_json::Value =
+            serde_json::from_slice(&why().wrap(&Delivery::new(bytes.clone(), 0))).unwrap();
         assert_eq!(STANDARD.decode(value["_raw_base64"].as_str().unwrap()).unwrap(), bytes);
     }
 }

@@ -20,8 +20,9 @@ use tracing::debug;
 const BLOCK: Duration = Duration::from_secs(2);
 
 /// Opens the connection that may block.
-pub(super) type Connect =
-    Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, RedisResult<MultiplexedConnection>> + Send + Sync>;
+pub(super) type Connect = Arc<
+    dyn Fn() -> futures_util::future::BoxFuture<'static, RedisResult<MultiplexedConnection>> + Send + Sync,
+>;
 
 /// The bell: idle lanes wait for it.
 #[derive(Debug, Default)]
@@ -78,7 +79,11 @@ impl Doorbell {
         }
     }
 
-    async fn block(connect: &Connect, conn: &mut Option<MultiplexedConnection>, queue: &str) -> RedisResult<bool> {
+    async fn block(
+        connect: &Connect,
+        conn: &mut Option<MultiplexedConnection>,
+        queue: &str,
+    ) -> RedisResult<bool> {
         let conn = match conn {
             Some(conn) => conn,
             None => conn.insert(connect().await?),

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// How long an idempotency key is remembered.
-pub const IDEMPOTENCY_MEMORY: Duration = Duration::from_secs(24 * 3600);
+pub const IDEMPOTENCY_MEMORY: Duration = Duration::from_hours(24);
 
 /// One event to store.
 #[derive(Debug, Clone)]

@@ -33,7 +33,7 @@ impl Default for JanitorSettings {
     fn default() -> Self {
         Self {
             tick: Duration::from_secs(5),
-            sweep: Duration::from_secs(60),
+            sweep: Duration::from_mins(1),
             max_reclaims: 4,
             backoff: Duration::from_secs(1),
         }
@@ -97,7 +97,11 @@ impl Server {
     }
 }
 
-async fn reap_expired(conn: &mut ConnectionManager, keys: &StageKeys, settings: &LaneSettings) -> RedisResult<()> {
+async fn reap_expired(
+    conn: &mut ConnectionManager,
+    keys: &StageKeys,
+    settings: &LaneSettings,
+) -> RedisResult<()> {
     let (seconds, micros): (u64, u64) = ::redis::cmd("TIME").query_async(conn).await?;
     let now_ms = seconds * 1000 + micros / 1000;
     let expired: Vec<String> = conn.zrangebyscore_limit(&keys.lease, "-inf", now_ms, 0, PAGE).await?;
@@ -137,7 +141,9 @@ async fn sweep(
             }
             if !before.contains(wid) {
                 seen.insert(wid.to_owned());
-            } else if let Some(entries) = scripts::reap(conn, keys, wid, settings.janitor.policy(), false).await? {
+            } else if let Some(entries) =
+                scripts::reap(conn, keys, wid, settings.janitor.policy(), false).await?
+            {
                 warn!(stage = %keys.stage, wid, entries, "list without an owner; its entries are back on the queue");
             }
         }
@@ -151,7 +157,11 @@ async fn sweep(
 /// Takes back at once what an earlier life of this pod held: pod names are unique, so that life is over.
 ///
 /// Two processes that share a name by mistake lose no entry by this: the fenced one drops its results.
-pub(super) async fn reap_predecessors(conn: &mut ConnectionManager, keys: &StageKeys, settings: &LaneSettings) {
+pub(super) async fn reap_predecessors(
+    conn: &mut ConnectionManager,
+    keys: &StageKeys,
+    settings: &LaneSettings,
+) {
     let result: RedisResult<()> = async {
         let wids: Vec<String> = conn.zrange(&keys.lease, 0, -1).await?;
         for wid in wids {

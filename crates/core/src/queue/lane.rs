@@ -132,7 +132,8 @@ impl<W: Worker> Lane<W> {
                 if entries.len() >= self.shared.settings.batch {
                     self.shared.bell.pass_on();
                 }
-                let deliveries = entries.into_iter().map(|(raw, reclaims)| Delivery::new(raw, reclaims)).collect();
+                let deliveries =
+                    entries.into_iter().map(|(raw, reclaims)| Delivery::new(raw, reclaims)).collect();
                 Next::Work(Batch { deliveries })
             }
             Claimed::Empty { next_due_ms } => {
@@ -195,7 +196,12 @@ impl<W: Worker> Lane<W> {
         let mut pipe = Pipeline::new();
         pipe.invoke_script(&finish);
         if go_on {
-            pipe.invoke_script(&scripts::claim_call(keys, &self.state.wid, self.seq + 1, &settings.claim_limits()));
+            pipe.invoke_script(&scripts::claim_call(
+                keys,
+                &self.state.wid,
+                self.seq + 1,
+                &settings.claim_limits(),
+            ));
         }
         let (conn, pipe, mut resent) = (self.conn.clone(), Arc::new(pipe), false);
         let answers = self
@@ -268,7 +274,6 @@ impl<W: Worker> Lane<W> {
 
     /// The last act: what is held goes back, and nobody has to wait for the lease to run out.
     async fn leave(&mut self) {
-        self.shared.beats.forget(&self.state);
         let mut conn = self.conn.clone();
         match scripts::release(&mut conn, &self.shared.keys, &self.state.wid, self.seq, true).await {
             Ok(Some(entries)) if entries > 0 => {
@@ -312,11 +317,20 @@ impl<W: Worker> Lane<W> {
     }
 }
 
+/// A lane that ends, even by a panic, must not be vouched for: its batch would never come back.
+impl<W> Drop for Lane<W> {
+    fn drop(&mut self) {
+        self.shared.beats.forget(&self.state);
+    }
+}
+
+/// Letters of a lane id: base32 without what reads alike, and without the `:` and `.` that separate.
+const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";
+
 /// `<pod>.<boot>.<lane>`: new with each registration, so that nothing an earlier life sent can touch this one.
 fn new_wid(pod_name: &str, lane: usize) -> String {
     let boot: String = {
         let mut rng = rand::rng();
-        const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz234567";
         (0..8).map(|_| char::from(LETTERS[rng.random_range(0..LETTERS.len())])).collect()
     };
     format!("{pod_name}.{boot}.{lane}")

@@ -52,7 +52,7 @@ impl LaneSettings {
             batch_bytes: 1 << 20,
             lease: Duration::from_secs(30),
             downstream_cap: 0,
-            dedup_window: Duration::from_secs(3600),
+            dedup_window: Duration::from_hours(1),
             janitor: JanitorSettings::default(),
         }
     }

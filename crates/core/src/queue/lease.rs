@@ -15,7 +15,7 @@ use tracing::warn;
 use crate::redis::{keys::StageKeys, scripts};
 
 /// A lane that has not moved for this long is not vouched for: it hangs, and others shall have its batch.
-const STUCK_AFTER: Duration = Duration::from_secs(300);
+const STUCK_AFTER: Duration = Duration::from_mins(5);
 
 /// What lane, worker and heartbeat share about one lane.
 #[derive(Debug)]

@@ -186,7 +186,13 @@ impl Pipeline {
                 ("dlq_alerter", names.dlq_alerter),
             ),
             // The forwarder's downstream is Moogsoft; the key is never written.
-            moog: StageKeys::new("moog", "delivered", names.alert, ("", "mutt:none"), ("dlq_moog", names.dlq_moog)),
+            moog: StageKeys::new(
+                "moog",
+                "delivered",
+                names.alert,
+                ("", "mutt:none"),
+                ("dlq_moog", names.dlq_moog),
+            ),
             dlq_alerter: StageKeys::new(
                 "dlq_alerter",
                 "discarded",
@@ -194,7 +200,13 @@ impl Pipeline {
                 ("alerter", names.ingest),
                 ("dead", DLQ_DEAD),
             ),
-            dlq_moog: StageKeys::new("dlq_moog", "discarded", names.dlq_moog, ("moog", names.alert), ("dead", DLQ_DEAD)),
+            dlq_moog: StageKeys::new(
+                "dlq_moog",
+                "discarded",
+                names.dlq_moog,
+                ("moog", names.alert),
+                ("dead", DLQ_DEAD),
+            ),
         }
     }
 
@@ -224,7 +236,11 @@ mod tests {
         let at = DateTime::parse_from_rfc3339("2026-11-23T21:59:57Z").unwrap().to_utc();
         assert_eq!(
             window_counters("mutt:metrics", at),
-            ["mutt:metrics:1m:2026-11-23T21:59", "mutt:metrics:1h:2026-11-23T21", "mutt:metrics:24h:2026-11-23"]
+            [
+                "mutt:metrics:1m:2026-11-23T21:59",
+                "mutt:metrics:1h:2026-11-23T21",
+                "mutt:metrics:24h:2026-11-23"
+            ]
         );
         assert_eq!(unhandled(UNHANDLED_PREFIX, "sw1", "ab")[1], "mutt:unhandled:sw1:ab:triggered");
     }

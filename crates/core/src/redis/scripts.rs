@@ -5,7 +5,9 @@
 
 use std::sync::LazyLock;
 
-use ::redis::{FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation, Value, aio::ConnectionLike};
+use ::redis::{
+    FromRedisValue, RedisError, RedisResult, Script, ScriptInvocation, Value, aio::ConnectionLike,
+};
 
 use super::keys::{DEDUP_ALERTS, LEDGER, StageKeys};
 
@@ -111,12 +113,22 @@ pub async fn beat<C: ConnectionLike + Send + Sync>(
 }
 
 /// The call that claims batch number `seq`; for [`crate::queue`] to send alone or behind a completion.
-pub(crate) fn claim_call(keys: &StageKeys, wid: &str, seq: u64, limits: &ClaimLimits) -> ScriptInvocation<'static> {
+pub(crate) fn claim_call(
+    keys: &StageKeys,
+    wid: &str,
+    seq: u64,
+    limits: &ClaimLimits,
+) -> ScriptInvocation<'static> {
     let mut call = CLAIM.prepare_invoke();
     call.key(&keys.queue).key(keys.processing(wid)).key(&keys.lease).key(&keys.batch).key(&keys.fenced);
     call.key(&keys.delayed).key(&keys.reclaims).key(&keys.downstream).key(LEDGER);
     let nonce = uuid::Uuid::now_v7().as_hyphenated().to_string();
-    call.arg(wid).arg(seq).arg(limits.max).arg(limits.lease_ms).arg(limits.promote).arg(limits.downstream_cap);
+    call.arg(wid)
+        .arg(seq)
+        .arg(limits.max)
+        .arg(limits.lease_ms)
+        .arg(limits.promote)
+        .arg(limits.downstream_cap);
     call.arg(nonce.get(..32).unwrap_or_default()).arg(limits.max_bytes).arg(&keys.stage);
     call
 }
@@ -180,7 +192,12 @@ pub(crate) fn complete_call(
     let mut call = COMPLETE.prepare_invoke();
     call.key(keys.processing(wid)).key(&keys.lease).key(&keys.batch).key(&keys.fenced).key(&keys.reclaims);
     call.key(&keys.downstream).key(&keys.delayed).key(&keys.dead_letters).key(DEDUP_ALERTS).key(LEDGER);
-    call.arg(wid).arg(seq).arg(dedup_window_ms).arg(&keys.stage).arg(&keys.downstream_stage).arg(&keys.dead_stage);
+    call.arg(wid)
+        .arg(seq)
+        .arg(dedup_window_ms)
+        .arg(&keys.stage)
+        .arg(&keys.downstream_stage)
+        .arg(&keys.dead_stage);
     settle.write(&mut call, keys.outcome);
     call
 }

@@ -1,5 +1,7 @@
 //! Tests against real Redis, PostgreSQL and Vault.
 
 mod breaker;
+mod queue_enqueue;
+mod queue_lanes;
 mod queue_scripts;
 mod rate_limiter;

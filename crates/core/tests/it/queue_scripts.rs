@@ -97,9 +97,17 @@ async fn a_claim_takes_the_oldest_first_and_answers_the_same_when_asked_again() 
     assert_eq!(bench.claim("a", 2).await, Claimed::OutOfStep, "a batch is still held");
     bench.assert_balanced().await;
     assert_eq!(bench.complete("a", 1, &Settlement::new()).await, Completed::Applied);
-    assert_eq!(bench.complete("a", 1, &Settlement::new()).await, Completed::Applied, "a lost answer, asked again");
+    assert_eq!(
+        bench.complete("a", 1, &Settlement::new()).await,
+        Completed::Applied,
+        "a lost answer, asked again"
+    );
     assert_eq!(ids(&bench.claim("a", 2).await), ["000004"]);
-    assert_eq!(bench.complete("a", 1, &Settlement::new()).await, Completed::Stale, "a late copy changes nothing");
+    assert_eq!(
+        bench.complete("a", 1, &Settlement::new()).await,
+        Completed::Stale,
+        "a late copy changes nothing"
+    );
     assert_eq!(bench.claim("a", 1).await, Claimed::OutOfStep, "a late copy takes nothing");
     bench.assert_balanced().await;
 }
@@ -199,7 +207,14 @@ async fn a_shape_alerts_once_at_or_past_its_threshold_with_its_count() {
         bench.claim("a", seq).await;
         let mut settlement = Settlement::new();
         let alert = br#"{"_id":"meta"}"#.to_vec();
-        settlement.unhandled(1).count_unhandled(keys(), 6, Duration::from_secs(60), u64::from(add), "meta", alert);
+        settlement.unhandled(1).count_unhandled(
+            keys(),
+            6,
+            Duration::from_secs(60),
+            u64::from(add),
+            "meta",
+            alert,
+        );
         bench.complete("a", seq, &settlement).await;
     }
     let alerts: Vec<String> = bench.conn.lrange("mutt:alert_queue", 0, -1).await.unwrap();
@@ -225,7 +240,10 @@ async fn a_reaped_lane_can_change_nothing_more() {
     assert_eq!(bench.len("mutt:alert_queue").await, 0);
     let keys = bench.keys();
     assert_eq!(scripts::release(&mut bench.conn, &keys, "a", 1, false).await.unwrap(), None);
-    assert_eq!(scripts::beat(&mut bench.conn, &keys, &["a".into(), "b".into()], LEASE_MS).await.unwrap(), ["a"]);
+    assert_eq!(
+        scripts::beat(&mut bench.conn, &keys, &["a".into(), "b".into()], LEASE_MS).await.unwrap(),
+        ["a"]
+    );
     // What died once travels alone.
     assert_eq!(ids(&bench.claim("b", 1).await), ["000001"]);
     bench.complete("b", 1, &Settlement::new()).await;

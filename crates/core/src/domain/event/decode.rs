@@ -178,7 +178,8 @@ fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 
 /// Text, or a number as its text: senders write times as both.
 fn scalar(value: &RawValue) -> Option<Cow<'_, str>> {
-    text(value).or_else(|| value.get().bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| value.get().into()))
+    text(value)
+        .or_else(|| value.get().bytes().all(|b| b.is_ascii_digit() || b == b'.').then(|| value.get().into()))
 }
 
 fn severity(value: &RawValue) -> Option<SyslogSeverity> {
@@ -241,7 +242,10 @@ mod tests {
             (format!(r#"{{{id},"message":"m"}}"#), "`hostname`"),
             (format!(r#"{{{id},"hostname":"h","message":"  "}}"#), "`message`"),
             (format!(r#"{{{id},"hostname":7,"message":"m"}}"#), "`hostname`"),
-            (r#"{"_id":"00000000-0000-0000-0000-000000000000","hostname":"h","message":"m"}"#.into(), "UUIDv7"),
+            (
+                r#"{"_id":"00000000-0000-0000-0000-000000000000","hostname":"h","message":"m"}"#.into(),
+                "UUIDv7",
+            ),
         ] {
             let error = Event::decode(&raw).unwrap_err().to_string();
             assert!(error.contains(expected), "{raw}: {error}");

@@ -6,6 +6,32 @@ pub struct SyslogSeverity(u8);
 
 const WORDS: [&str; 8] = ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
 
+/// Every spelling that is read.
+const SPELLINGS: [(&str, u8); 22] = [
+    ("emergency", 0),
+    ("emerg", 0),
+    ("panic", 0),
+    ("alert", 1),
+    ("critical", 2),
+    ("crit", 2),
+    ("major", 2),
+    ("fatal", 2),
+    ("error", 3),
+    ("err", 3),
+    ("warning", 4),
+    ("warn", 4),
+    ("minor", 4),
+    ("notice", 5),
+    ("notification", 5),
+    ("informational", 6),
+    ("information", 6),
+    ("info", 6),
+    ("clear", 6),
+    ("debug", 7),
+    ("debugging", 7),
+    ("trace", 7),
+];
+
 impl SyslogSeverity {
     /// The severity with this number, or `None` above 7.
     #[must_use]
@@ -23,30 +49,6 @@ impl SyslogSeverity {
         if let [digit @ b'0'..=b'7'] = text.as_bytes() {
             return Some(Self(digit - b'0'));
         }
-        const SPELLINGS: [(&str, u8); 22] = [
-            ("emergency", 0),
-            ("emerg", 0),
-            ("panic", 0),
-            ("alert", 1),
-            ("critical", 2),
-            ("crit", 2),
-            ("major", 2),
-            ("fatal", 2),
-            ("error", 3),
-            ("err", 3),
-            ("warning", 4),
-            ("warn", 4),
-            ("minor", 4),
-            ("notice", 5),
-            ("notification", 5),
-            ("informational", 6),
-            ("information", 6),
-            ("info", 6),
-            ("clear", 6),
-            ("debug", 7),
-            ("debugging", 7),
-            ("trace", 7),
-        ];
         SPELLINGS.iter().find(|(word, _)| word.eq_ignore_ascii_case(text)).map(|&(_, number)| Self(number))
     }
 
@@ -69,7 +71,9 @@ mod tests {
 
     #[test]
     fn numbers_and_words_in_any_case_are_read() {
-        for (text, expected) in [("3", 3), (" 7 ", 7), ("Warning", 4), ("ERR", 3), ("Informational", 6), ("emerg", 0)] {
+        for (text, expected) in
+            [("3", 3), (" 7 ", 7), ("Warning", 4), ("ERR", 3), ("Informational", 6), ("emerg", 0)]
+        {
             assert_eq!(SyslogSeverity::from_text(text).map(SyslogSeverity::get), Some(expected), "{text}");
         }
         for text in ["8", "-1", "33", "", "loud"] {

@@ -37,7 +37,7 @@ pub fn event_time(text: &str, received: DateTime<Utc>) -> EventTime {
 }
 
 fn rfc3339(text: &str) -> Option<DateTime<Utc>> {
-    if !text.as_bytes().first()?.is_ascii_digit() || !text.as_bytes().get(4).is_some_and(|b| *b == b'-') {
+    if !text.as_bytes().first()?.is_ascii_digit() || text.as_bytes().get(4) != Some(&b'-') {
         return None;
     }
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
@@ -84,7 +84,8 @@ fn rfc3164(text: &str, received: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 fn month(name: &str) -> Option<u32> {
-    const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+    const MONTHS: [&str; 12] =
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
     MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name)).and_then(|at| u32::try_from(at + 1).ok())
 }
 
@@ -111,7 +112,11 @@ mod tests {
             "1795429800.0",
             "1795429800000",
         ] {
-            assert_eq!(event_time(text, received), EventTime { at: at("2026-11-23T10:30:00Z"), flag: None }, "{text}");
+            assert_eq!(
+                event_time(text, received),
+                EventTime { at: at("2026-11-23T10:30:00Z"), flag: None },
+                "{text}"
+            );
         }
     }
 

@@ -191,7 +191,9 @@ mod tests {
     #[test]
     fn nul_is_replaced_in_text_and_in_raw_json() {
         let mut writer = EventWriter::new(&header(&[]), 64);
-        writer.text("message", "a\0b").raw("x", serde_json::from_str(r#"{"k":"\u0000 \\u0000 \\\u0000"}"#).unwrap());
+        writer
+            .text("message", "a\0b")
+            .raw("x", serde_json::from_str(r#"{"k":"\u0000 \\u0000 \\\u0000"}"#).unwrap());
         let value: serde_json::Value = serde_json::from_slice(&writer.finish()).unwrap();
         assert_eq!(value["message"], "a\u{fffd}b");
         assert_eq!(value["x"]["k"], "\u{fffd} \\u0000 \\\u{fffd}");
