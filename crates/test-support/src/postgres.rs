@@ -3,9 +3,10 @@
 //! PostgreSQL refuses to run as root: as root, its programs run as Debian's `postgres` user, and a data directory that
 //! this user cannot reach (below `/root`, say) is moved to one that it can; [`PostgresServer::data_dir`] tells which.
 
+mod account;
+
 use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +16,8 @@ use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 use tokio::sync::OnceCell;
 
-use crate::process::{DataDir, Launch, ServerProcess, find_program};
+use self::account::{Account, find_binaries, reachable, run_as};
+use crate::process::{DataDir, Launch, ServerProcess};
 use crate::{ServerError, free_port};
 
 const SERVER: &str = "postgres";
@@ -24,8 +26,6 @@ const USER: &str = "mutt";
 /// initdb and start take below a second; crash recovery of a large database takes longer.
 const READY_LIMIT: Duration = Duration::from_mins(1);
 const PORT_TRIES: usize = 5;
-/// Where data goes when root's chosen directory is out of reach for the `postgres` user.
-const FALLBACK_PARENT: &str = "/var/lib/mutt";
 
 /// Options of a [`PostgresServer`]; the defaults suit a test.
 #[derive(Debug, Default)]
@@ -407,93 +407,4 @@ impl PostgresServer {
         self.process = Some(process);
         Ok(())
     }
-}
-
-/// An account of this machine.
-#[derive(Debug)]
-struct Account {
-    name: String,
-    uid: u32,
-    gid: u32,
-}
-
-/// Debian keeps the server programs out of `PATH`, in one directory per version; the newest is taken.
-fn find_binaries() -> Result<PathBuf, ServerError> {
-    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let version = entry.file_name().to_str()?.parse().ok()?;
-            Some((version, entry.path().join("bin")))
-        })
-        .filter(|(_, bin)| bin.join("initdb").is_file())
-        .collect();
-    versions.sort();
-    let newest = versions.pop().map(|(_, bin)| bin);
-    newest
-        .or_else(|| find_program("initdb", &[]).and_then(|initdb| initdb.parent().map(Path::to_owned)))
-        .ok_or_else(|| ServerError::NotInstalled {
-            program: "postgres",
-            remedy: "install the Debian package postgresql".to_owned(),
-        })
-}
-
-/// The account to run as: none unless we are root.
-fn run_as() -> Result<Option<Account>, ServerError> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
-    }
-    let accounts =
-        fs::read_to_string("/etc/passwd").map_err(ServerError::io(SERVER, "reading /etc/passwd"))?;
-    let account = accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
-        (name == "postgres").then_some(())?;
-        Some(Account {
-            name: name.to_owned(),
-            uid: uid.parse().ok()?,
-            gid: gid.parse().ok()?,
-        })
-    });
-    account.map(Some).ok_or_else(|| ServerError::NotInstalled {
-        program: "the account `postgres`, which PostgreSQL needs when started by root,",
-        remedy: "install the Debian package postgresql".to_owned(),
-    })
-}
-
-/// `dir` itself, or a directory of its own below [`FALLBACK_PARENT`] when `account` cannot get to it.
-fn reachable(dir: PathBuf, account: Option<&Account>) -> Result<PathBuf, ServerError> {
-    let Some(account) = account else { return Ok(dir) };
-    fs::create_dir_all(&dir).map_err(ServerError::io(SERVER, format!("creating {}", dir.display())))?;
-    let dir = dir
-        .canonicalize()
-        .map_err(ServerError::io(SERVER, format!("resolving {}", dir.display())))?;
-    let passes = |parent: &Path| {
-        fs::metadata(parent).is_ok_and(|about| {
-            let shift = if about.uid() == account.uid {
-                6
-            } else if about.gid() == account.gid {
-                3
-            } else {
-                0
-            };
-            (about.mode() >> shift) & 1 == 1
-        })
-    };
-    if dir.ancestors().skip(1).all(passes) {
-        return Ok(dir);
-    }
-    // Stable over runs of one build of this program; the pointer file keeps it stable over builds as well.
-    let pointer = dir.join("moved-to");
-    if let Ok(moved) = fs::read_to_string(&pointer) {
-        return Ok(PathBuf::from(moved.trim()));
-    }
-    let mut hasher = DefaultHasher::new();
-    dir.hash(&mut hasher);
-    let moved = Path::new(FALLBACK_PARENT).join(format!("postgres-{:016x}", hasher.finish()));
-    fs::create_dir_all(&moved).map_err(ServerError::io(SERVER, format!("creating {}", moved.display())))?;
-    fs::write(&pointer, format!("{}\n", moved.display()))
-        .map_err(ServerError::io(SERVER, format!("writing {}", pointer.display())))?;
-    Ok(moved)
 }

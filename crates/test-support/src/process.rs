@@ -9,6 +9,9 @@
 //!
 //! Children get their own process group: Ctrl-C in the terminal reaches us, and we decide the order of stopping.
 
+mod data_dir;
+mod pid_file;
+
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,7 +24,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
+use self::pid_file::{describe, release_from_previous};
 use crate::ServerError;
+
+pub(crate) use self::data_dir::DataDir;
 
 /// Stops a server when standard input closes: asked first, killed after 5 s; then removes its temporary directory.
 const WATCHER: &str = r#"read -r _
@@ -264,65 +270,6 @@ fn pause_thread() {
     std::thread::sleep(POLL);
 }
 
-/// Stops an orphan of an earlier run on `dir`, or refuses when its owner still lives.
-fn release_from_previous(server: &'static str, dir: &Path, pid_file: &Path) -> Result<(), ServerError> {
-    let Ok(text) = fs::read_to_string(pid_file) else {
-        return Ok(());
-    };
-    let fields: Vec<&str> = text.split_whitespace().collect();
-    let [pid, started, owner, owner_started] = fields.as_slice() else {
-        return Ok(());
-    };
-    if !is_alive(pid, started) {
-        return Ok(());
-    }
-    let number = |text: &str| text.parse::<u32>().unwrap_or(0);
-    if is_alive(owner, owner_started) {
-        let (pid, owner) = (number(pid), number(owner));
-        return Err(ServerError::AlreadyRunning {
-            server,
-            dir: dir.to_owned(),
-            pid,
-            owner,
-        });
-    }
-    if let Some(orphan) = as_pid(number(pid)) {
-        ignore_gone(rustix::process::kill_process(orphan, Signal::TERM));
-        ignore_gone(rustix::process::kill_process(orphan, Signal::CONT));
-        let waiting = Instant::now();
-        while is_alive(pid, started) && waiting.elapsed() < STOP_GRACE {
-            pause_thread();
-        }
-        if is_alive(pid, started) {
-            ignore_gone(rustix::process::kill_process_group(orphan, Signal::KILL));
-        }
-    }
-    Ok(())
-}
-
-/// `"<pid> <start time>"`: the start time keeps a reused process id from being mistaken for the server.
-fn describe(pid: u32) -> String {
-    format!(
-        "{pid} {}",
-        start_time(&pid.to_string()).unwrap_or_else(|| "?".to_owned())
-    )
-}
-
-fn is_alive(pid: &str, started: &str) -> bool {
-    start_time(pid).is_some_and(|now| now == started)
-}
-
-/// Field 22 of `/proc/<pid>/stat`, counted from the closing bracket of the name; `None` for a dead or zombie process.
-fn start_time(pid: &str) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_whitespace();
-    if fields.next()? == "Z" {
-        return None;
-    }
-    fields.nth(18).map(str::to_owned)
-}
-
 fn as_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
@@ -362,41 +309,4 @@ pub(crate) fn write_private(server: &'static str, path: &Path, text: &str) -> Re
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(ServerError::io(server, format!("writing {}", path.display())))
-}
-
-/// Where a server keeps its data: a directory to keep, or one that goes with the server.
-#[derive(Debug)]
-pub(crate) enum DataDir {
-    Kept(PathBuf),
-    Temporary(tempfile::TempDir),
-}
-
-impl DataDir {
-    pub(crate) fn open(server: &'static str, kept: Option<PathBuf>) -> Result<Self, ServerError> {
-        match kept {
-            Some(dir) => fs::create_dir_all(&dir)
-                .and_then(|()| dir.canonicalize())
-                .map(Self::Kept)
-                .map_err(ServerError::io(server, format!("creating {}", dir.display()))),
-            None => tempfile::Builder::new()
-                .prefix(&format!("mutt-{server}-"))
-                .tempdir()
-                .map(Self::Temporary)
-                .map_err(ServerError::io(server, "creating a temporary directory")),
-        }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Self::Kept(dir) => dir,
-            Self::Temporary(dir) => dir.path(),
-        }
-    }
-
-    pub(crate) fn temporary(&self) -> Option<&Path> {
-        match self {
-            Self::Kept(_) => None,
-            Self::Temporary(dir) => Some(dir.path()),
-        }
-    }
 }
