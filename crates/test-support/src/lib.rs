@@ -7,12 +7,14 @@
 //! | item | what it is |
 //! |---|---|
 //! | [`RedisServer`], [`PostgresServer`], [`VaultServer`] | the real programs, with kill, pause and restart |
+//! | [`moog::MoogServer`] | a stand-in for Moogsoft that remembers what it was sent and goes wrong on command |
 //! | [`Proxy`] | a TCP link that can be cut, frozen, slowed or made half-open |
 //! | [`Authority`] | a throw-away certificate authority |
 //! | [`eventually`] | polls until something holds, and says what it last saw when it never does |
 
 mod error;
 mod eventually;
+pub mod moog;
 mod postgres;
 mod process;
 mod proxy;

@@ -1,5 +1,6 @@
 //! Proves that the servers that all other tests stand on do what they say.
 
+mod moog;
 mod postgres;
 mod processes;
 mod proxy;
