@@ -42,7 +42,7 @@ fn text(ledger: &Ledger) -> String {
         1.. => "EVENTS ARE MISSING: some were taken in and are nowhere now.".to_owned(),
         _ => "EVENTS ARE DOUBLED: more came out than was taken in.".to_owned(),
     };
-    format!("{}\n{verdict}", table(&header, &rows))
+    format!("{}\n\n{verdict}", table(&header, &rows))
 }
 
 fn row(stage: &StageBalance) -> Vec<String> {

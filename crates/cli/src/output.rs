@@ -46,9 +46,7 @@ impl Output {
     #[expect(clippy::unused_self, reason = "the one way to standard output leads through an Output")]
     pub(crate) fn line(self, line: &str) -> anyhow::Result<()> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{}", line.trim_end_matches('\n'))
-            .and_then(|()| out.flush())
-            .context("writing the result")
+        writeln!(out, "{line}").and_then(|()| out.flush()).context("writing the result")
     }
 
     /// Tells a person what goes on; a program that reads JSON is left in peace.
@@ -89,7 +87,7 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let shape: Vec<(usize, bool)> =
         (0..columns).map(|column| (width(column), !rows.is_empty() && numeric(column))).collect();
     let title: Vec<String> = header.iter().map(|&title| title.to_owned()).collect();
-    let mut text = String::new();
+    let mut lines = Vec::with_capacity(rows.len() + 1);
     for row in std::iter::once(&title).chain(rows) {
         let mut line = String::new();
         for (column, &(width, right)) in shape.iter().enumerate() {
@@ -98,10 +96,9 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
             line.push_str(if column == 0 { "" } else { "  " });
             line.push_str(&if right { padding + &content } else { content + &padding });
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        lines.push(line.trim_end().to_owned());
     }
-    text
+    lines.join("\n")
 }
 
 /// A number with a comma between thousands, as people read it.
@@ -124,7 +121,7 @@ mod tests {
     #[test]
     fn numbers_are_set_right_and_words_left() {
         let rows = vec![vec!["ingest".into(), "5".into()], vec!["a".into(), "1,200".into()]];
-        assert_eq!(table(&["queue", "depth"], &rows), "queue   depth\ningest      5\na       1,200\n");
+        assert_eq!(table(&["queue", "depth"], &rows), "queue   depth\ningest      5\na       1,200");
     }
 
     #[test]

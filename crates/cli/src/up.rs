@@ -84,7 +84,8 @@ pub(crate) async fn run(args: Args, out: Output) -> anyhow::Result<ExitCode> {
         }
     };
     let Begun { mut servers, services, mut deaths, stack } = begun;
-    out.result(&stack, |stack| summary::text(stack, &folder))?;
+    let called = std::env::args().next().unwrap_or_else(|| "mutt".to_owned());
+    out.result(&stack, |stack| summary::text(stack, &folder, &called))?;
     let mut status = Status::new(&stack.redis_url, out).await?;
     let ended = watch(&mut servers, &mut deaths, &mut status, &mut interrupts).await;
     status.clear();
@@ -107,10 +108,9 @@ fn already_running(folder: &Path) -> Exit {
     let place = folder.display();
     Exit::unavailable(match Stack::read(folder) {
         None => format!("another `mutt up` is just starting or stopping in {place}"),
-        Some(stack) => format!(
-            "MUTT already runs in {place} (process {}): console {}, ingest {}, syslog {}. Stop it with Ctrl-C there or \
-             `kill {}`, or give this one a folder of its own with --dir",
-            stack.pid, stack.web_url, stack.ingest_url, stack.syslog, stack.pid
+        Some(Stack { pid, web_url, ingest_url, syslog, .. }) => format!(
+            "MUTT already runs in {place} (process {pid}):\n  console {web_url}\n  ingest  {ingest_url}\n  syslog  \
+             {syslog}\nStop it with Ctrl-C there or `kill {pid}`, or give this one a folder of its own with --dir"
         ),
     })
 }

@@ -26,7 +26,7 @@ const DEATHS_WITHIN: Duration = Duration::from_mins(1);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// `EX_CONFIG`, `EX_USAGE`: starting again would say the same.
 const HOPELESS: [i32; 2] = [78, 64];
-const TAIL_LINES: usize = 12;
+const TAIL_LINES: usize = 8;
 const TAIL_BYTES: u64 = 16 * 1024;
 
 /// Ends the service when `mutt up` dies without stopping it: then the pipe to this shell closes.

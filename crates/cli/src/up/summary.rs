@@ -5,13 +5,13 @@ use std::path::Path;
 use crate::output::table;
 use crate::stack::Stack;
 
-/// The closing words of a start.
-pub(crate) fn text(stack: &Stack, folder: &Path) -> String {
+/// The closing words of a start; `called` is how this program was called.
+pub(crate) fn text(stack: &Stack, folder: &Path, called: &str) -> String {
     let row = |cells: &[&str]| cells.iter().map(|&cell| cell.to_owned()).collect::<Vec<_>>();
     let mut rows = vec![
         row(&["Console", &stack.web_url, &format!("key {}", stack.web_api_key)]),
-        row(&["HTTP ingest", &stack.ingest_url, &format!("X-API-KEY: {}", stack.ingest_api_key)]),
-        row(&["Syslog UDP and TCP", &stack.syslog, "no key"]),
+        row(&["HTTP ingest", &stack.ingest_url, &format!("key {}", stack.ingest_api_key)]),
+        row(&["Syslog UDP and TCP", &stack.syslog, ""]),
         row(&["Moogsoft stand-in", &format!("{}/alerts", stack.moog_url), "what was delivered"]),
     ];
     for (service, url) in &stack.metrics {
@@ -22,31 +22,34 @@ pub(crate) fn text(stack: &Stack, folder: &Path) -> String {
     if let Some(vault) = &stack.vault_url {
         rows.push(row(&["Vault (OpenBao)", vault, "root token in openbao/keys.json"]));
     }
-    format!("{}\n{}", table(&["what", "where", ""], &rows), try_this(stack, folder))
+    let what = table(&["WHAT", "WHERE", ""], &rows);
+    let logs = folder.join("logs");
+    format!(
+        "\n{what}\n\n{}\n\nLogs: {}. Ctrl-C stops everything; the data stays for the next time.\n",
+        try_this(stack, called),
+        logs.display()
+    )
 }
 
 /// Lines that can be pasted into another terminal as they are.
-fn try_this(stack: &Stack, folder: &Path) -> String {
+fn try_this(stack: &Stack, called: &str) -> String {
     let (host, port) = stack.syslog.rsplit_once(':').unwrap_or((&stack.syslog, "514"));
     let Stack { ingest_url, ingest_api_key, moog_url, .. } = stack;
-    let key = format!("-H 'X-API-KEY: {ingest_api_key}'");
-    let json = "-H 'Content-Type: application/json'";
-    let event = |host: &str, text: &str| {
-        format!(r#"{{"hostname":"{host}","timestamp":"'$(date -Is)'","message":"{text}"}}"#)
-    };
-    let (one, other) = (event("sw1", "LINK-DOWN on port 1"), event("sw2", "fan 2 is slow"));
     format!(
-        "Try this in another terminal:
+        r#"Try this in another terminal:
   logger -n {host} -P {port} -d -p local0.crit 'LINK-DOWN on port 7'
   logger -n {host} -P {port} -T -p local0.err 'ERROR: disk 3 is full'
-  curl {key} {json} {ingest_url} -d '{one}'
-  curl {key} {json} {ingest_url} -d '[{one},{other}]'
-  printf '%s\\n' '{one}' '{other}' | curl {key} -H 'Content-Type: application/x-ndjson' {ingest_url} --data-binary @-
-  curl '{moog_url}/alerts?limit=3'
-  mutt send udp --count 1000        mutt queues        mutt ledger
 
-Logs are in {}. Ctrl-C stops everything; the data stays for the next time.",
-        folder.join("logs").display()
+  URL={ingest_url}  KEY='X-API-KEY: {ingest_api_key}'
+  ONE='{{"hostname":"sw1","timestamp":"'$(date -Is)'","message":"LINK-DOWN on port 1"}}'
+  curl -H "$KEY" -H 'Content-Type: application/json' $URL -d "$ONE"
+  curl -H "$KEY" -H 'Content-Type: application/json' $URL -d "[$ONE,$ONE]"
+  printf '%s\n' "$ONE" "$ONE" | curl -H "$KEY" -H 'Content-Type: application/x-ndjson' $URL --data-binary @-
+  curl '{moog_url}/alerts?limit=3'
+
+  {called} send udp --count 1000
+  {called} queues
+  {called} ledger"#
     )
 }
 
@@ -72,7 +75,7 @@ mod tests {
 
     #[test]
     fn addresses_keys_and_pastable_lines_are_there() {
-        let text = text(&stack(), Path::new("/x/.mutt"));
+        let text = text(&stack(), Path::new("/x/.mutt"), "target/debug/mutt");
         for part in [
             "http://127.0.0.1:8090",
             "key web-key",
@@ -80,6 +83,7 @@ mod tests {
             "logger -n 127.0.0.1 -P 5514 -T",
             "X-API-KEY: in-key",
             "\"timestamp\":\"'$(date -Is)'\"",
+            "target/debug/mutt send udp",
             "/x/.mutt/logs",
         ] {
             assert!(text.contains(part), "{part} is missing in:\n{text}");
