@@ -10,12 +10,14 @@
 pub mod dead_letter;
 pub mod depth;
 mod doorbell;
+pub mod entry;
 pub mod enqueue;
 pub mod janitor;
 mod lane;
 mod lanes;
 mod lease;
 pub mod ledger;
+pub mod redrive;
 mod settlement;
 
 use std::{future::Future, str::Utf8Error, time::Duration};

@@ -31,6 +31,7 @@ enum Op {
     Delay(u64),
     DeadLetter,
     Replay,
+    Keep,
 }
 
 impl Settlement {
@@ -71,6 +72,12 @@ impl Settlement {
         self
     }
 
+    /// Puts an entry back on the far end of its own queue, unchanged and without an outcome.
+    pub fn keep(&mut self, delivery: &Delivery) -> &mut Self {
+        self.ops.push((Op::Keep, delivery.id().to_owned(), delivery.bytes().to_vec()));
+        self
+    }
+
     /// Counts `add` unhandled events of one shape under `keys` (counter, triggered); the event that reaches or
     /// passes `threshold` pushes `alert` once until `expiry` is over. The count is appended to the alert.
     pub fn count_unhandled(
@@ -92,7 +99,7 @@ impl Settlement {
         self.ops.iter().filter(|(op, ..)| *op != Op::Push).count()
     }
 
-    /// Appends keys and arguments in the order of `complete.lua`, from KEYS 11 and ARGV 7.
+    /// Appends keys and arguments in the order of `complete.lua`, from KEYS 12 and ARGV 7.
     pub(crate) fn write(&self, call: &mut ScriptInvocation<'static>, outcome: &str) {
         call.arg(outcome).arg("unhandled").arg(self.unhandled).arg(self.shapes.len());
         for shape in &self.shapes {
@@ -106,6 +113,7 @@ impl Settlement {
                 Op::Delay(ms) => call.arg("D").arg(*ms),
                 Op::DeadLetter => call.arg("X").arg(id),
                 Op::Replay => call.arg("Q").arg(id),
+                Op::Keep => call.arg("K").arg(id),
             };
             call.arg(payload);
         }
