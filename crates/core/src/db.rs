@@ -4,6 +4,7 @@
 //! that is held while something else than the database is waited for.
 
 pub mod config_audit;
+mod connect;
 mod error;
 pub mod event_audit;
 pub mod hosts;
@@ -14,6 +15,7 @@ pub mod seed;
 pub mod teams;
 
 pub use self::{
+    connect::{check, connect},
     error::{Class, DbError},
     migrate::{MIGRATOR, check_schema, migrate},
 };

@@ -1,1 +1,14 @@
-//! Stub.
+//! What every HTTP listener of MUTT shares: serving and draining, errors, keys, correlation ids, versions, health.
+//!
+//! Only a [`Problem`] leaves a process as an error, and none carries the text of an inner one. Nothing here logs a request:
+//! a busy ingestor would spend more on that than on the events.
+
+pub mod auth;
+pub mod correlation;
+pub mod ops;
+mod problem;
+mod serve;
+pub(crate) mod tls;
+pub mod version;
+
+pub use self::{auth::ApiKeys, correlation::CorrelationId, problem::Problem, serve::serve};

@@ -157,7 +157,7 @@ impl RuleSet {
             }
         }
         if let Err(error) = out.set.index() {
-            // Gigabytes of rule text. Better no rules than an index that misses some: the caller keeps its old set.
+            // Gigabytes of rule text. Better no rules, and a problem for each, than an index that misses some.
             for entry in std::mem::take(&mut out.set.rules) {
                 out.leave_out(entry.rule, error.to_string());
             }
@@ -200,10 +200,9 @@ impl RuleSet {
         self.rules.iter().map(|entry| &entry.rule)
     }
 
-    /// How often a pattern of this set gave up at its step limit, over all threads.
-    #[must_use]
-    pub fn step_limit_hits(&self) -> u64 {
-        self.step_limit_hits.load(Ordering::Relaxed)
+    /// How often a pattern of this set gave up at its step limit since this was last asked, over all threads.
+    pub fn take_step_limit_hits(&self) -> u64 {
+        self.step_limit_hits.swap(0, Ordering::Relaxed)
     }
 
     /// How many patterns have no fixed text of two characters and so run on every event. Each costs about a

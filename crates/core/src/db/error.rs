@@ -2,6 +2,8 @@
 
 use sqlx::migrate::MigrateError;
 
+use super::connect;
+
 /// What to do about a failed statement; decides over retry budgets, so there is no fourth case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -56,20 +58,25 @@ pub enum DbError {
         /// How many.
         missing: usize,
     },
-    /// The connection settings cannot be used.
-    #[error("the database settings cannot be used: {problem}")]
-    Settings {
-        /// What is wrong.
-        problem: String,
+    /// PostgreSQL takes none of the passwords that the secrets hold.
+    #[error("PostgreSQL refuses the login of `{user}`; tried: {tried}")]
+    Refused {
+        /// The role.
+        user: String,
+        /// The names of the passwords that were tried; never one itself.
+        tried: String,
+        /// PostgreSQL's words.
+        #[source]
+        source: sqlx::Error,
     },
-    /// No password is known for the database.
-    #[error("no database password: the secrets hold neither DB_PASS_CURRENT nor DB_PASS_NEXT nor DB_PASS")]
-    NoPassword,
 }
 
 impl DbError {
     pub(crate) fn during(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
-        move |source| Self::Query { action, source }
+        move |source| {
+            connect::notice(&source);
+            Self::Query { action, source }
+        }
     }
 
     /// What to do about it.
@@ -81,8 +88,7 @@ impl DbError {
             Self::Unreadable { .. }
             | Self::Migrate { .. }
             | Self::SchemaBehind { .. }
-            | Self::Settings { .. }
-            | Self::NoPassword => Class::Outage,
+            | Self::Refused { .. } => Class::Outage,
         }
     }
 
@@ -102,6 +108,22 @@ impl DbError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.class() == Class::Retry
+    }
+
+    /// Whether the same call can succeed later with nothing changed: what a starting service waits for.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Query { source, .. } => match source {
+                sqlx::Error::Configuration(_) | sqlx::Error::Tls(_) => false,
+                _ => class_of(source) != Class::DataFault,
+            },
+            Self::Vanished { .. } => true,
+            Self::Migrate { .. }
+            | Self::SchemaBehind { .. }
+            | Self::Refused { .. }
+            | Self::Unreadable { .. } => false,
+        }
     }
 
     /// The SQLSTATE, when the server gave one.

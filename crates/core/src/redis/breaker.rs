@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{RedisResult, Script, aio::ConnectionLike};
+use ::redis::{AsyncCommands as _, RedisResult, Script, aio::ConnectionLike};
 use tokio::{sync::Mutex, time::Instant};
 
 use self::known::Known;
@@ -108,9 +108,7 @@ pub struct Breaker<C> {
 
 impl<C> fmt::Debug for Breaker<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Breaker")
-            .field("settings", &self.settings)
-            .finish_non_exhaustive()
+        f.debug_struct("Breaker").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -123,7 +121,7 @@ struct Reply {
     failures: u64,
 }
 
-impl<C: ConnectionLike + Clone + Send> Breaker<C> {
+impl<C: ConnectionLike + Clone + Send + Sync> Breaker<C> {
     /// A breaker over `prefix:state` and its siblings (`mutt:circuit_breaker:moogsoft`).
     pub fn new(conn: C, prefix: &str, settings: BreakerSettings, on_change: OnChange) -> Self {
         let key = |name: &str| format!("{prefix}:{name}");
@@ -154,18 +152,12 @@ impl<C: ConnectionLike + Clone + Send> Breaker<C> {
         Ok(match reply.word.as_str() {
             "GO" => {
                 known.closed(reply.epoch, now);
-                Admission::Go(Pass {
-                    epoch: reply.epoch,
-                    probe: None,
-                })
+                Admission::Go(Pass { epoch: reply.epoch, probe: None })
             }
             "PROBE" => {
                 // The others of this process wait for the verdict like everybody else.
                 known.open(reply.epoch, self.settings.probe_slot, now);
-                Admission::Go(Pass {
-                    epoch: reply.epoch,
-                    probe: Some(token),
-                })
+                Admission::Go(Pass { epoch: reply.epoch, probe: Some(token) })
             }
             _ => {
                 known.open(reply.epoch, reply.wait, now);
@@ -246,6 +238,18 @@ impl<C: ConnectionLike + Clone + Send> Breaker<C> {
         Ok(())
     }
 
+    /// Lets a probe go at once if it is open: what kept it open was just changed, such as a key.
+    ///
+    /// # Errors
+    /// The Redis error; the probe then goes when the time is up.
+    pub async fn hurry(&self) -> RedisResult<()> {
+        let [_state, _failures, open_time, _probe, _epoch, backoff] = &self.keys;
+        // The script takes a missing time for a past one. While closed neither key exists.
+        let () = self.conn.clone().del(&[open_time, backoff]).await?;
+        self.known.lock().await.until = None;
+        Ok(())
+    }
+
     /// State and counted failures, for the gauges.
     ///
     /// # Errors
@@ -271,10 +275,7 @@ impl<C: ConnectionLike + Clone + Send> Breaker<C> {
     }
 
     fn is_report_due(&self) -> bool {
-        let mut reported = self
-            .reported
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut reported = self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = Instant::now();
         let due = reported.is_none_or(|at| now - at >= SUCCESS_REPORT);
         if due {
@@ -290,11 +291,7 @@ impl<C: ConnectionLike + Clone + Send> Breaker<C> {
             call.key(key);
         }
         call.arg(op).arg(token).arg(epoch);
-        for length in [
-            settings.open_min.min(settings.open_max),
-            settings.open_max,
-            settings.probe_slot,
-        ] {
+        for length in [settings.open_min.min(settings.open_max), settings.open_max, settings.probe_slot] {
             call.arg(u64::try_from(length.as_millis()).unwrap_or(u64::MAX).max(1));
         }
         call.arg(settings.threshold.max(1)).arg(u8::from(had_success));
@@ -305,13 +302,7 @@ impl<C: ConnectionLike + Clone + Send> Breaker<C> {
         if before != state {
             (self.on_change)(before, state);
         }
-        Ok(Reply {
-            word,
-            epoch,
-            wait: Duration::from_millis(wait_ms),
-            state,
-            failures,
-        })
+        Ok(Reply { word, epoch, wait: Duration::from_millis(wait_ms), state, failures })
     }
 }
 

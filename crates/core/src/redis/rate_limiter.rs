@@ -78,11 +78,8 @@ pub struct RateLimiter<C> {
 impl<C: ConnectionLike + Clone + Send> RateLimiter<C> {
     /// A limiter over `key` (`mutt:rate_limit:moog`), `key:n` and `key:hold`.
     pub fn new(conn: C, key: &str, limit: RateLimit) -> Self {
-        let keys = RateKeys {
-            permits: key.to_owned(),
-            members: format!("{key}:n"),
-            hold: format!("{key}:hold"),
-        };
+        let keys =
+            RateKeys { permits: key.to_owned(), members: format!("{key}:n"), hold: format!("{key}:hold") };
         Self {
             conn,
             keys,
@@ -123,21 +120,21 @@ impl<C: ConnectionLike + Clone + Send> RateLimiter<C> {
         let (granted, wait_ms, held) = self.ask(limit, want, use_by).await?;
         pool.note(asked, use_by, granted, Duration::from_millis(wait_ms), held == 1);
         // A reply that came too late to be used leaves nothing; then the next call, with more time to use it, decides.
-        Ok(pool
-            .answer(Instant::now())
-            .unwrap_or(Permit::Full(Duration::from_millis(1))))
+        Ok(pool.answer(Instant::now()).unwrap_or(Permit::Full(Duration::from_millis(1))))
     }
 
     async fn ask(&self, limit: RateLimit, want: usize, use_by: Duration) -> RedisResult<(usize, u64, u8)> {
         let mut call = RATE.prepare_invoke();
-        call.key(&self.keys.permits)
-            .key(&self.keys.members)
-            .key(&self.keys.hold);
-        call.arg(limit.permits)
-            .arg(millis(limit.window_with_margin()))
-            .arg(want)
-            .arg(millis(use_by));
+        call.key(&self.keys.permits).key(&self.keys.members).key(&self.keys.hold);
+        call.arg(limit.permits).arg(millis(limit.window_with_margin())).arg(want).arg(millis(use_by));
         call.invoke_async(&mut self.conn.clone()).await
+    }
+
+    /// A refusal that is known without asking, and how long it lasts; `None` when asking may help.
+    #[must_use]
+    pub fn known_refusal(&self) -> Option<Permit> {
+        // Somebody who holds the lock is asking: then there is nothing known.
+        self.pool.try_lock().ok()?.refused(Instant::now())
     }
 
     /// Stops all processes from sending for `how_long`; a longer hold in force stays.
@@ -150,19 +147,8 @@ impl<C: ConnectionLike + Clone + Send> RateLimiter<C> {
             return Ok(());
         }
         let mut both = ::redis::pipe();
-        both.atomic()
-            .cmd("SET")
-            .arg(&self.keys.hold)
-            .arg(1)
-            .arg("NX")
-            .arg("PX")
-            .arg(ms)
-            .ignore();
-        both.cmd("PEXPIRE")
-            .arg(&self.keys.hold)
-            .arg(ms)
-            .arg("GT")
-            .ignore();
+        both.atomic().cmd("SET").arg(&self.keys.hold).arg(1).arg("NX").arg("PX").arg(ms).ignore();
+        both.cmd("PEXPIRE").arg(&self.keys.hold).arg(ms).arg("GT").ignore();
         self.pool.lock().await.hold(how_long, Instant::now());
         both.query_async(&mut self.conn.clone()).await
     }
@@ -207,20 +193,21 @@ struct Pool {
 impl Pool {
     /// The answer that is known without asking.
     fn answer(&mut self, now: Instant) -> Option<Permit> {
-        if let (Some((refusal, until)), Some(ask_again)) = (self.refusal, self.ask_again)
-            && now < ask_again
-        {
-            let left = until.saturating_duration_since(now);
-            return Some(match refusal {
-                Permit::Held(_) => Permit::Held(left),
-                Permit::Full(_) | Permit::Granted => Permit::Full(left),
-            });
+        if let Some(refusal) = self.refused(now) {
+            return Some(refusal);
         }
         if self.permits > 0 && self.void_at.is_some_and(|void_at| now < void_at) {
             self.permits -= 1;
             return Some(Permit::Granted);
         }
         None
+    }
+
+    fn refused(&self, now: Instant) -> Option<Permit> {
+        let (refusal, until) =
+            self.refusal.filter(|_| self.ask_again.is_some_and(|ask_again| now < ask_again))?;
+        let left = until.saturating_duration_since(now);
+        Some(if matches!(refusal, Permit::Held(_)) { Permit::Held(left) } else { Permit::Full(left) })
     }
 
     fn note(&mut self, asked: Instant, use_by: Duration, granted: usize, wait: Duration, held: bool) {
@@ -231,14 +218,7 @@ impl Pool {
         self.void_at = Some(asked + use_by);
         self.refusal = None;
         if granted == 0 {
-            self.refuse(
-                if held {
-                    Permit::Held(wait)
-                } else {
-                    Permit::Full(wait)
-                },
-                now,
-            );
+            self.refuse(if held { Permit::Held(wait) } else { Permit::Full(wait) }, now);
         }
     }
 
@@ -285,10 +265,7 @@ mod tests {
         let mut pool = Pool::default();
         pool.note(Instant::now(), USE_BY, 0, Duration::from_mins(1), true);
         tokio::time::advance(Duration::from_millis(400)).await;
-        assert_eq!(
-            pool.answer(Instant::now()),
-            Some(Permit::Held(Duration::from_millis(59_600)))
-        );
+        assert_eq!(pool.answer(Instant::now()), Some(Permit::Held(Duration::from_millis(59_600))));
         tokio::time::advance(Duration::from_millis(600)).await;
         assert_eq!(pool.answer(Instant::now()), None);
     }
@@ -308,15 +285,9 @@ mod tests {
 
     #[test]
     fn the_margin_is_bounded() {
-        let second = RateLimit {
-            permits: 50,
-            window: WINDOW,
-        };
+        let second = RateLimit { permits: 50, window: WINDOW };
         assert_eq!(second.window_with_margin(), Duration::from_millis(1_050));
-        let minute = RateLimit {
-            permits: 50,
-            window: Duration::from_mins(1),
-        };
+        let minute = RateLimit { permits: 50, window: Duration::from_mins(1) };
         assert_eq!(minute.window_with_margin(), Duration::from_millis(60_500));
     }
 }

@@ -26,10 +26,7 @@ async fn breaker(server: &RedisServer) -> (Breaker<MultiplexedConnection>, Chang
     let changes = Changes::default();
     let seen = Arc::clone(&changes);
     let on_change = Box::new(move |from, to| seen.lock().unwrap().push((from, to)));
-    (
-        Breaker::new(server.connection().await, PREFIX, SETTINGS, on_change),
-        changes,
-    )
+    (Breaker::new(server.connection().await, PREFIX, SETTINGS, on_change), changes)
 }
 
 async fn pass(breaker: &Breaker<MultiplexedConnection>) -> Pass {
@@ -60,17 +57,10 @@ async fn it_opens_at_the_threshold_and_every_process_sees_it() {
     let ((one, changes), (other, _)) = (breaker(&server).await, breaker(&server).await);
     open(&one).await;
     assert!(matches!(one.admit().await.unwrap(), Admission::Wait(_)));
-    let Look::Wait(wait) = other.look().await.unwrap() else {
-        panic!("not open")
-    };
+    let Look::Wait(wait) = other.look().await.unwrap() else { panic!("not open") };
     assert!(wait <= SETTINGS.open_min);
     assert_eq!(*changes.lock().unwrap(), [(State::Closed, State::Open)]);
-    let state: String = server
-        .connection()
-        .await
-        .get(format!("{PREFIX}:state"))
-        .await
-        .unwrap();
+    let state: String = server.connection().await.get(format!("{PREFIX}:state")).await.unwrap();
     assert_eq!(state, "OPEN");
 }
 
@@ -92,10 +82,7 @@ async fn exactly_one_of_twenty_callers_probes() {
     let server = RedisServer::start().await;
     let (first, _) = breaker(&server).await;
     open(&first).await;
-    eventually("time is up", LIMIT, async || {
-        first.look().await.unwrap() == Look::ProbeFree
-    })
-    .await;
+    eventually("time is up", LIMIT, async || first.look().await.unwrap() == Look::ProbeFree).await;
     let mut callers = JoinSet::new();
     for _caller in 0..20 {
         let (breaker, _) = breaker(&server).await;
@@ -103,12 +90,7 @@ async fn exactly_one_of_twenty_callers_probes() {
             matches!(breaker.admit().await.unwrap(), Admission::Go(pass) if pass.is_probe())
         });
     }
-    let probes = callers
-        .join_all()
-        .await
-        .into_iter()
-        .filter(|is_probe| *is_probe)
-        .count();
+    let probes = callers.join_all().await.into_iter().filter(|is_probe| *is_probe).count();
     assert_eq!(probes, 1);
     assert_eq!(first.read().await.unwrap().0, State::HalfOpen);
 }
@@ -120,31 +102,18 @@ async fn a_good_probe_closes_it_and_a_bad_one_doubles_the_wait() {
     open(&breaker).await;
     let bad = probe(&breaker).await;
     assert_eq!(breaker.failed(&bad).await.unwrap(), Failure::Outage);
-    let Look::Wait(wait) = breaker_of(&server).await.look().await.unwrap() else {
-        panic!("not open")
-    };
-    assert!(
-        wait > SETTINGS.open_min && wait <= SETTINGS.open_min * 2,
-        "{wait:?}"
-    );
+    let Look::Wait(wait) = breaker_of(&server).await.look().await.unwrap() else { panic!("not open") };
+    assert!(wait > SETTINGS.open_min && wait <= SETTINGS.open_min * 2, "{wait:?}");
     let good = probe(&breaker).await;
     breaker.succeeded(&good).await.unwrap();
     assert!(!pass(&breaker).await.is_probe());
     assert_eq!(breaker.read().await.unwrap(), (State::Closed, 0));
     use State::{Closed, HalfOpen, Open};
-    let expected = [
-        (Closed, Open),
-        (Open, HalfOpen),
-        (HalfOpen, Open),
-        (Open, HalfOpen),
-        (HalfOpen, Closed),
-    ];
+    let expected = [(Closed, Open), (Open, HalfOpen), (HalfOpen, Open), (Open, HalfOpen), (HalfOpen, Closed)];
     assert_eq!(*changes.lock().unwrap(), expected);
     // The next trip starts with the short wait again.
     open(&breaker).await;
-    let Look::Wait(wait) = breaker_of(&server).await.look().await.unwrap() else {
-        panic!("not open")
-    };
+    let Look::Wait(wait) = breaker_of(&server).await.look().await.unwrap() else { panic!("not open") };
     assert!(wait <= SETTINGS.open_min, "{wait:?}");
 }
 
@@ -167,11 +136,7 @@ async fn a_dead_prober_frees_the_slot_and_its_late_verdict_is_ignored() {
     .await;
     assert!(next.is_probe());
     breaker.succeeded(&dead).await.unwrap();
-    assert_eq!(
-        breaker.read().await.unwrap().0,
-        State::HalfOpen,
-        "the dead prober's verdict counted"
-    );
+    assert_eq!(breaker.read().await.unwrap().0, State::HalfOpen, "the dead prober's verdict counted");
     breaker.succeeded(&next).await.unwrap();
     assert_eq!(breaker.read().await.unwrap().0, State::Closed);
 }
@@ -218,4 +183,20 @@ async fn an_open_state_without_its_time_counts_as_expired() {
     let mut conn = server.connection().await;
     let () = conn.set(format!("{PREFIX}:state"), "OPEN").await.unwrap();
     assert!(pass(&breaker_of(&server).await).await.is_probe());
+}
+
+#[tokio::test]
+async fn it_can_be_hurried_and_keeps_to_one_probe() {
+    let server = RedisServer::start().await;
+    let settings =
+        BreakerSettings { open_min: Duration::from_mins(5), open_max: Duration::from_mins(5), ..SETTINGS };
+    let breaker = Breaker::new(server.connection().await, PREFIX, settings, Box::new(|_, _| {}));
+    breaker.hurry().await.unwrap();
+    assert_eq!(breaker.look().await.unwrap(), Look::Flowing);
+    open(&breaker).await;
+    assert!(matches!(breaker.look().await.unwrap(), Look::Wait(_)));
+    breaker.hurry().await.unwrap();
+    assert_eq!(breaker.look().await.unwrap(), Look::ProbeFree);
+    assert!(pass(&breaker).await.is_probe());
+    assert!(matches!(breaker_of(&server).await.admit().await.unwrap(), Admission::Wait(_)));
 }

@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod changes;
+mod connect;
 mod event_audit;
 mod schema;
 

@@ -3,5 +3,7 @@
 mod breaker;
 mod queue_enqueue;
 mod queue_lanes;
+mod queue_model;
+mod queue_redrive;
 mod queue_scripts;
 mod rate_limiter;

@@ -26,28 +26,17 @@ impl Known {
             return None;
         }
         Some(match self.closed_again {
-            None => Admission::Go(Pass {
-                epoch: self.epoch,
-                probe: None,
-            }),
+            None => Admission::Go(Pass { epoch: self.epoch, probe: None }),
             Some(at) => Admission::Wait(at.saturating_duration_since(now)),
         })
     }
 
     pub(super) fn closed(&mut self, epoch: u64, now: Instant) {
-        *self = Self {
-            until: Some(now + CLOSED_MEMORY),
-            epoch,
-            closed_again: None,
-        };
+        *self = Self { until: Some(now + CLOSED_MEMORY), epoch, closed_again: None };
     }
 
     pub(super) fn open(&mut self, epoch: u64, wait: Duration, now: Instant) {
-        *self = Self {
-            until: Some(now + wait.min(OPEN_MEMORY)),
-            epoch,
-            closed_again: Some(now + wait),
-        };
+        *self = Self { until: Some(now + wait.min(OPEN_MEMORY)), epoch, closed_again: Some(now + wait) };
     }
 }
 
@@ -60,13 +49,7 @@ mod tests {
         let mut known = Known::default();
         assert!(known.answer(Instant::now()).is_none());
         known.closed(3, Instant::now());
-        assert!(matches!(
-            known.answer(Instant::now()),
-            Some(Admission::Go(Pass {
-                epoch: 3,
-                probe: None
-            }))
-        ));
+        assert!(matches!(known.answer(Instant::now()), Some(Admission::Go(Pass { epoch: 3, probe: None }))));
         tokio::time::advance(CLOSED_MEMORY).await;
         assert!(known.answer(Instant::now()).is_none());
         known.open(4, Duration::from_secs(5), Instant::now());

@@ -37,10 +37,7 @@ impl State {
 
     pub(super) fn from_word(word: &str) -> Self {
         // Anything else was written by nobody we know; the script treats it as not closed as well.
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_label() == word)
-            .unwrap_or(Self::Open)
+        Self::ALL.into_iter().find(|state| state.as_label() == word).unwrap_or(Self::Open)
     }
 }
 
@@ -50,10 +47,7 @@ mod tests {
 
     #[test]
     fn words_and_gauges_are_the_originals() {
-        let seen: Vec<_> = State::ALL
-            .iter()
-            .map(|state| (state.as_label(), state.as_gauge()))
-            .collect();
+        let seen: Vec<_> = State::ALL.iter().map(|state| (state.as_label(), state.as_gauge())).collect();
         assert_eq!(seen, [("CLOSED", 0), ("HALF_OPEN", 1), ("OPEN", 2)]);
         assert_eq!(State::from_word("HALF_OPEN"), State::HalfOpen);
         assert_eq!(State::from_word("ajar"), State::Open);
