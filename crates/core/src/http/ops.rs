@@ -49,22 +49,22 @@ pub fn router(registry: Registry, health: Arc<dyn Health>) -> Router {
 }
 
 async fn live(State(ops): State<Ops>) -> Response {
-    answer(ops.health.service(), Vec::new())
+    answer(ops.health.service(), &[])
 }
 
 async fn ready(State(ops): State<Ops>) -> Response {
-    answer(ops.health.service(), ops.health.check().await)
+    answer(ops.health.service(), &ops.health.check().await)
 }
 
 /// The original's body: `redis: connected`, and `error` when anything is not.
-fn answer(service: &str, checks: Vec<Check>) -> Response {
+fn answer(service: &str, checks: &[Check]) -> Response {
     let errors: Vec<String> =
         checks.iter().filter_map(|(name, check)| Some(format!("{name}: {}", check.as_ref().err()?))).collect();
     let mut body = Map::new();
     body.insert("status".to_owned(), if errors.is_empty() { "healthy" } else { "unhealthy" }.into());
     body.insert("service".to_owned(), service.into());
     body.insert("version".to_owned(), HEALTH_VERSION.into());
-    for (name, check) in &checks {
+    for (name, check) in checks {
         body.insert((*name).to_owned(), if check.is_ok() { "connected" } else { "disconnected" }.into());
     }
     let status = if errors.is_empty() {
@@ -101,7 +101,7 @@ mod tests {
 
     #[tokio::test]
     async fn health_keeps_the_body_of_the_original() {
-        let (status, body) = parts(answer("mutt-ingestor", vec![("redis", Ok(()))])).await;
+        let (status, body) = parts(answer("mutt-ingestor", &[("redis", Ok(()))])).await;
         assert_eq!(status, StatusCode::OK);
         let expected = serde_json::json!({
             "status": "healthy", "service": "mutt-ingestor", "version": "2.3", "redis": "connected"
@@ -111,8 +111,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_dependency_that_is_away_makes_503_and_says_which() {
-        let checks = vec![("redis", Ok(())), ("database", Err("refused".to_owned()))];
-        let (status, body) = parts(answer("mutt-alerter", checks)).await;
+        let checks = [("redis", Ok(())), ("database", Err("refused".to_owned()))];
+        let (status, body) = parts(answer("mutt-alerter", &checks)).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!((&body["database"], &body["error"]), (&"disconnected".into(), &"database: refused".into()));
     }

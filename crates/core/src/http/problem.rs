@@ -159,7 +159,7 @@ impl IntoResponse for Problem {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         }
         if let Some(after) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil().max(1.0) as u64));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(u32::try_from(after.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             // RFC 9110 section 15.5.2 asks for a challenge; there is no registered scheme for a key in a header.
