@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 
 use crate::output::{Output, complain, is_closed_pipe};
-use crate::{exit, ledger, migrate, moog_sim, queues, seed, send, up};
+use crate::{config, exit, ledger, migrate, moog_sim, queues, seed, send, up};
 
 const EXAMPLES: &str = "\
 Begin here:
@@ -37,6 +37,7 @@ enum Command {
     Ledger(ledger::Args),
     Migrate(migrate::Args),
     Seed(seed::Args),
+    Config(config::Args),
     MoogSim(moog_sim::Args),
 }
 
@@ -80,6 +81,7 @@ fn run(command: Command, out: Output) -> anyhow::Result<ExitCode> {
             Command::Ledger(args) => ledger::run(args, out).await,
             Command::Migrate(args) => migrate::run(args, out).await,
             Command::Seed(args) => seed::run(args, out).await,
+            Command::Config(args) => config::run(args, out).await,
             Command::MoogSim(args) => moog_sim::run(args, out).await,
         }
     })

@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use mutt_core::queue::ledger::{self, Ledger, StageBalance};
-use mutt_core::redis::keys::Pipeline;
 
-use crate::connection::RedisArgs;
+use crate::connection::{RedisArgs, SettingsArgs};
 use crate::output::{Output, table};
 
 const EXAMPLES: &str = "\
@@ -22,13 +21,15 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     redis: RedisArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// # Errors
 /// When Redis cannot be reached.
 pub(crate) async fn run(args: Args, out: Output) -> anyhow::Result<ExitCode> {
-    let mut redis = args.redis.connect().await?;
-    let ledger = ledger::read(&mut redis, &Pipeline::default()).await.context("reading the ledger")?;
+    let mut redis = args.redis.connect(&args.settings).await?;
+    let ledger = ledger::read(&mut redis.connection, &redis.pipeline).await.context("reading the ledger")?;
     out.result(&ledger, text)?;
     Ok(if ledger.imbalance() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,7 @@
 //! `mutt`: the one tool for people who run MUTT. One module per subcommand.
 
 mod cli;
+mod config;
 mod connection;
 mod exit;
 mod interrupt;

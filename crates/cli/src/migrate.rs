@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use mutt_core::db;
 use serde_json::json;
 
-use crate::connection::DatabaseArgs;
+use crate::connection::{DatabaseArgs, SettingsArgs};
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
@@ -26,12 +26,14 @@ pub(crate) struct Args {
     check: bool,
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// # Errors
 /// When the database cannot be reached or refuses a migration.
 pub(crate) async fn run(args: Args, out: Output) -> anyhow::Result<ExitCode> {
-    let pool = args.database.connect().await?;
+    let pool = args.database.connect(&args.settings).await?;
     if args.check {
         return match db::check_schema(&pool).await {
             Ok(()) => say(out, "the schema is up to date", true),

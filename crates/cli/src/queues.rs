@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use mutt_core::domain::clock::{Clock, SystemClock};
 use mutt_core::queue::depth::{self, Depths};
-use mutt_core::redis::keys::Pipeline;
 
-use crate::connection::RedisArgs;
+use crate::connection::{RedisArgs, SettingsArgs};
 use crate::output::{Output, table, thousands};
 
 const EXAMPLES: &str = "\
@@ -21,13 +20,15 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     redis: RedisArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// # Errors
 /// When Redis cannot be reached.
 pub(crate) async fn run(args: Args, out: Output) -> anyhow::Result<ExitCode> {
-    let mut redis = args.redis.connect().await?;
-    let depths = depth::sample(&mut redis, &Pipeline::default(), SystemClock.now())
+    let mut redis = args.redis.connect(&args.settings).await?;
+    let depths = depth::sample(&mut redis.connection, &redis.pipeline, SystemClock.now())
         .await
         .context("reading the queues")?;
     out.result(&depths, text)?;

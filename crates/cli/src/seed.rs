@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use mutt_core::db::seed::{self, Seeded};
 
-use crate::connection::DatabaseArgs;
+use crate::connection::{DatabaseArgs, SettingsArgs};
 use crate::output::Output;
 
 const EXAMPLES: &str = "\
@@ -21,12 +21,14 @@ Examples:
 pub(crate) struct Args {
     #[command(flatten)]
     database: DatabaseArgs,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// # Errors
 /// When the database cannot be reached or has no schema yet.
 pub(crate) async fn run(args: Args, out: Output) -> anyhow::Result<ExitCode> {
-    let pool = args.database.connect().await?;
+    let pool = args.database.connect(&args.settings).await?;
     let seeded = seed::demo(&pool)
         .await
         .context("adding the demo data (does the schema exist? see `mutt migrate`)")?;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use mutt_test_support::free_port;
 
 /// Ports that are usual for MUTT or, for the servers behind it, out of the way of their system-wide namesakes.
-const USUAL: [(&str, u16); 12] = [
+const USUAL: [(&str, u16); 11] = [
     ("HTTP ingest", 8080),
     ("syslog", 5514),
     ("alerter metrics", 8081),
@@ -18,7 +18,6 @@ const USUAL: [(&str, u16); 12] = [
     ("Redis", 16379),
     ("PostgreSQL", 15432),
     ("Vault", 18200),
-    ("SNMP traps", 1162),
 ];
 
 /// All ports of the stack, on loopback.
@@ -36,8 +35,6 @@ pub(crate) struct Ports {
     pub(crate) redis: u16,
     pub(crate) postgres: u16,
     pub(crate) vault: u16,
-    /// UDP.
-    pub(crate) traps: u16,
 }
 
 impl Ports {
@@ -68,7 +65,6 @@ impl Ports {
             redis,
             postgres,
             vault,
-            traps,
         ] = chosen;
         let ports = Self {
             ingest,
@@ -82,7 +78,6 @@ impl Ports {
             redis,
             postgres,
             vault,
-            traps,
         };
         (ports, notes)
     }
@@ -138,7 +133,6 @@ mod tests {
             ports.redis,
             ports.postgres,
             ports.vault,
-            ports.traps,
         ]);
         assert_eq!(all.len(), USUAL.len());
     }

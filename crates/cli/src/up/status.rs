@@ -9,6 +9,7 @@ use mutt_core::redis::keys::Pipeline;
 use redis::aio::ConnectionManager;
 use serde::Serialize;
 
+use crate::connection;
 use crate::output::{Output, thousands};
 
 /// A person sees it move; a log is not filled.
@@ -78,8 +79,7 @@ impl Status {
     /// # Errors
     /// When Redis does not answer.
     pub(crate) async fn new(redis_url: &str, out: Output) -> anyhow::Result<Self> {
-        let client = redis::Client::open(redis_url)?;
-        let redis = ConnectionManager::new(client).await.context("connecting to the stack's Redis")?;
+        let redis = connection::connect_redis(redis_url).await?;
         let bar = if out.is_lively() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         bar.set_draw_target(if out.is_lively() {
             ProgressDrawTarget::stderr()

@@ -1,5 +1,6 @@
 //! The `mutt` command as people and scripts call it: its words, its exit codes, its JSON.
 
+mod data;
 mod send;
 mod words;
 

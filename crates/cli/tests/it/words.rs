@@ -7,7 +7,7 @@ use crate::{err, out, run};
 
 #[tokio::test]
 async fn every_command_teaches_by_examples() {
-    for command in ["up", "send", "queues", "ledger", "migrate", "seed", "moog-sim"] {
+    for command in ["up", "send", "queues", "ledger", "migrate", "seed", "moog-sim", "config"] {
         let help = run(&[command, "--help"]).await;
         assert_eq!(help.status.code(), Some(0), "{command}: {}", err(&help));
         let text = out(&help);
