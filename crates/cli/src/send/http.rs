@@ -106,8 +106,15 @@ async fn deliver(
             }
             Ok(answer) => {
                 let fates = verdicts(answer, events.len()).await;
-                tally.add_wait(asked.elapsed());
-                return Ok(fates);
+                // Those that are stored already get their first id again.
+                if !fates.iter().any(|fate| matches!(fate, Fate::Failed { .. }))
+                    || began.elapsed() + pause > endpoint.retry_for
+                    || feed.stopped().is_cancelled()
+                {
+                    tally.add_wait(asked.elapsed());
+                    return Ok(fates);
+                }
+                (String::new(), pause)
             }
             Err(error) if error.is_connect() && tally.done() == 0 => {
                 return Err(error)
@@ -161,7 +168,7 @@ struct Answer {
     correlation_id: Option<String>,
     id: Option<String>,
     message: Option<String>,
-    results: Vec<Verdict>,
+    events: Vec<Verdict>,
 }
 
 /// What became of one item of a request.
@@ -170,8 +177,21 @@ struct Verdict {
     index: usize,
     #[serde(default)]
     id: Option<String>,
-    #[serde(default, alias = "detail", alias = "message")]
-    reason: Option<String>,
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl Verdict {
+    fn fate(self) -> Fate {
+        if self.id.is_some() {
+            return Fate::Accepted { id: self.id };
+        }
+        let reason = self.message.unwrap_or_else(|| "no reason given".to_owned());
+        let later = self.status.and_then(|code| StatusCode::from_u16(code).ok()).is_some_and(is_temporary);
+        if later { Fate::Failed { reason } } else { Fate::Refused { reason } }
+    }
 }
 
 async fn verdicts(answer: Response, events: usize) -> Vec<Fate> {
@@ -186,23 +206,15 @@ fn read_verdicts(status: StatusCode, text: &str, events: usize) -> Vec<Fate> {
         let reason = format!("{}: {}", status.as_u16(), answer.message.unwrap_or_else(|| brief(text)));
         return vec![Fate::Refused { reason }; events];
     }
-    if answer.results.is_empty() {
+    if answer.events.is_empty() {
         // The original's answer for one object names the event by its correlation id.
         let id = answer.id.or(answer.correlation_id).filter(|_| events == 1);
         return vec![Fate::Accepted { id }; events];
     }
     let mut by_index: HashMap<usize, Verdict> =
-        answer.results.into_iter().map(|verdict| (verdict.index, verdict)).collect();
-    (0..events)
-        .map(|index| match by_index.remove(&index) {
-            Some(Verdict { id: Some(id), .. }) => Fate::Accepted { id: Some(id) },
-            Some(Verdict { reason, .. }) => {
-                Fate::Refused { reason: reason.unwrap_or_else(|| "no reason given".to_owned()) }
-            }
-            None if status == StatusCode::OK => Fate::Accepted { id: None },
-            None => Fate::Failed { reason: "the answer does not mention it".to_owned() },
-        })
-        .collect()
+        answer.events.into_iter().map(|verdict| (verdict.index, verdict)).collect();
+    let unmentioned = || Fate::Failed { reason: "the answer does not mention it".to_owned() };
+    (0..events).map(|index| by_index.remove(&index).map_or_else(unmentioned, Verdict::fate)).collect()
 }
 
 async fn in_words(answer: Response) -> String {
@@ -242,11 +254,13 @@ mod tests {
 
     #[test]
     fn each_item_has_its_own_verdict() {
-        let text = r#"{"results":[{"index":1,"reason":"no host"},{"index":0,"id":"a"}]}"#;
-        let fates = read_verdicts(StatusCode::MULTI_STATUS, text, 3);
+        let text = r#"{"events":[{"index":1,"status":400,"reason":"missing-field","message":"no host"},
+            {"index":0,"id":"a"},{"index":2,"status":503,"reason":"queue-full","message":"not stored"}]}"#;
+        let fates = read_verdicts(StatusCode::MULTI_STATUS, text, 4);
         assert_eq!(fates[0], accepted("a"));
         assert_eq!(fates[1], Fate::Refused { reason: "no host".into() });
-        assert!(matches!(fates[2], Fate::Failed { .. }));
+        assert_eq!(fates[2], Fate::Failed { reason: "not stored".into() });
+        assert!(matches!(fates[3], Fate::Failed { .. }), "nothing was said about it");
     }
 
     #[test]

@@ -128,12 +128,12 @@ async fn ingest(State(state): State<Ingest>, headers: HeaderMap, body: Bytes) ->
         .iter()
         .enumerate()
         .map(|(index, event)| match event["hostname"].as_str() {
-            Some("bad-host") => json!({"index": index, "reason": "unknown host"}),
+            Some("bad-host") => json!({"index": index, "status": 400, "message": "unknown host"}),
             _ => json!({"index": index, "id": format!("id-{index}")}),
         })
         .collect();
     state.taken.lock().expect("not poisoned").extend(events);
-    (StatusCode::MULTI_STATUS, axum::Json(json!({"results": results}))).into_response()
+    (StatusCode::MULTI_STATUS, axum::Json(json!({"events": results}))).into_response()
 }
 
 async fn start_ingest() -> (Ingest, String, tokio::task::JoinSet<()>) {
