@@ -1,0 +1,76 @@
+//! `mutt up` itself: one per folder, its data kept, its services looked after, everything gone afterwards.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::stack::{PATIENCE, Stack, folder, signal, up};
+
+#[tokio::test]
+async fn a_second_start_finds_its_data_and_its_keys() {
+    let stack = Stack::start().await;
+    let key = stack.about("ingest_api_key").to_owned();
+    let event = json!({"hostname": "sw1", "timestamp": "2026-11-20T10:00:00Z", "message": "remember me"});
+    assert_eq!(stack.ingest().json(&event).send().await.unwrap().status(), 200);
+    stack.settled().await;
+    let folder = stack.stop().await;
+
+    let stack = Stack::start_in(folder, &[]).await;
+    assert_eq!(stack.about("ingest_api_key"), key);
+    assert_eq!(stack.audited().await, 1);
+    let ledger = stack.settled().await;
+    assert_eq!(Stack::count(&ledger, "alerter", "in"), 1);
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_one_beside_it_says_who_runs_there() {
+    let stack = Stack::start().await;
+    let refused = stack.mutt(&["up"]).await;
+    assert_eq!(refused.status.code(), Some(69));
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    for part in ["already runs", stack.about("ingest_url"), stack.about("web_url"), stack.about("syslog")] {
+        assert!(words.contains(part), "{part} is missing in: {words}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn taken_ports_are_passed_over_aloud_and_nothing_is_left_behind() {
+    // Whoever has the usual port, this test or something else on the machine, the stack must do without it.
+    let holder = TcpListener::bind("127.0.0.1:8080");
+    let folder = folder();
+    let mut command = up(&folder);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    let log = folder.path().join(".mutt/stack.json");
+    mutt_test_support::eventually("the stack to run", PATIENCE, async || log.is_file()).await;
+    let about: serde_json::Value = serde_json::from_slice(&std::fs::read(&log).unwrap()).unwrap();
+    signal(pid, Signal::TERM);
+    let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{words}");
+    assert!(words.contains("port 8080 is taken: HTTP ingest uses"), "{words}");
+    assert!(words.contains("demo events sent"), "{words}");
+    for key in ["ingest_url", "moog_url", "web_url"] {
+        let address =
+            about[key].as_str().unwrap().trim_start_matches("http://").split('/').next().unwrap().to_owned();
+        assert!(TcpListener::bind(&address).is_ok(), "{key}: somebody still listens on {address}");
+    }
+    drop(holder);
+}
+
+#[tokio::test]
+async fn killing_it_takes_everything_along() {
+    let stack = Stack::start().await;
+    let services = ["mutt-ingestor", "mutt-alerter", "mutt-moog-forwarder", "mutt-web-ui"];
+    let pids: Vec<i32> = services.iter().map(|name| stack.pid_of(name).expect("it runs")).collect();
+    drop(stack);
+    mutt_test_support::eventually("the services to end", Duration::from_secs(40), async || {
+        pids.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists())
+    })
+    .await;
+}
