@@ -124,7 +124,8 @@ impl Enqueuer {
                 return Err(QueueError::Unanswered { limit: patience, source: error });
             }
             warn!(error = %error, events = items.len(), "no answer from Redis to an enqueue; asking again");
-            tokio::time::sleep(wait.mul_f64(rand::rng().random_range(0.5..1.0))).await;
+            let pause = wait.mul_f64(rand::rng().random_range(0.5..1.0));
+            tokio::time::sleep(pause).await;
             wait = (wait * 2).min(Duration::from_secs(2));
         }
     }
