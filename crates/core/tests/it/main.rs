@@ -1,6 +1,7 @@
 //! Tests against real Redis, PostgreSQL and Vault.
 
 mod breaker;
+mod db;
 mod queue_enqueue;
 mod queue_lanes;
 mod queue_model;
