@@ -217,7 +217,7 @@ fn describe(ports: &Ports, keys: &Keys, servers: &Servers) -> Stack {
         web_url: format!("http://{}", local(ports.console)),
         web_api_key: keys.get("WEBUI_API_KEY"),
         moog_url: servers.moog_url(),
-        redis_url: servers.redis_url(),
+        redis_url: servers.redis_url(keys),
         database_url: servers.database_url(),
         vault_url: servers.vault().map(|(address, _)| address),
         metrics: vec![

@@ -90,8 +90,9 @@ impl Servers {
         Ok(Self { redis, postgres, moog, vault, logs })
     }
 
-    pub(crate) fn redis_url(&self) -> String {
-        self.redis.url()
+    /// With the name of Redis's own account: `redis-cli` does not get in without one.
+    pub(crate) fn redis_url(&self, keys: &Keys) -> String {
+        format!("redis://default:{}@127.0.0.1:{}/", keys.get("REDIS_PASS_CURRENT"), self.redis.port())
     }
 
     pub(crate) fn database_url(&self) -> String {

@@ -22,15 +22,15 @@ use tokio_util::sync::CancellationToken;
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
 const DEATHS: usize = 3;
 const DEATHS_WITHIN: Duration = Duration::from_mins(1);
-/// Services return what they hold within their own grace of 10 s; the rest is margin.
-const STOP_LIMIT: Duration = Duration::from_secs(20);
+/// Services finish or return what they hold within their own grace of 20 s and a moment; the rest is margin.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// `EX_CONFIG`, `EX_USAGE`: starting again would say the same.
 const HOPELESS: [i32; 2] = [78, 64];
 const TAIL_LINES: usize = 8;
 const TAIL_BYTES: u64 = 16 * 1024;
 
 /// Ends the service when `mutt up` dies without stopping it: then the pipe to this shell closes.
-const WATCHER: &str = "read -r _; kill -s TERM \"$1\"; n=0; while kill -0 \"$1\" && [ $n -lt 200 ]; do sleep 0.1; \
+const WATCHER: &str = "read -r _; kill -s TERM \"$1\"; n=0; while kill -0 \"$1\" && [ $n -lt 300 ]; do sleep 0.1; \
                        n=$((n+1)); done; kill -s KILL \"$1\"";
 
 /// What to run.
