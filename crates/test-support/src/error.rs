@@ -70,11 +70,7 @@ pub enum ServerError {
 impl ServerError {
     pub(crate) fn io(server: &'static str, action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let action = action.into();
-        move |source| Self::Io {
-            server,
-            action,
-            source,
-        }
+        move |source| Self::Io { server, action, source }
     }
 
     /// Whether the server ended because its port was taken in the moment between choosing and binding it.

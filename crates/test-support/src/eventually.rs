@@ -62,10 +62,7 @@ pub async fn eventually<O: Outcome>(
                 Err(status) => last = status,
             }
         }
-        assert!(
-            started.elapsed() + pause <= limit,
-            "{what}: not within {limit:?}; last seen: {last}"
-        );
+        assert!(started.elapsed() + pause <= limit, "{what}: not within {limit:?}; last seen: {last}");
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(Duration::from_millis(100));
     }

@@ -88,31 +88,12 @@ impl PostgresBuilder {
     pub async fn start(self) -> Result<PostgresServer, ServerError> {
         let bin = find_binaries()?;
         let run_as = run_as()?;
-        let wanted = self
-            .data_dir
-            .clone()
-            .map(|dir| reachable(dir, run_as.as_ref()))
-            .transpose()?;
+        let wanted = self.data_dir.clone().map(|dir| reachable(dir, run_as.as_ref())).transpose()?;
         let dir = DataDir::open(SERVER, wanted)?;
-        let log_file = self
-            .log_file
-            .clone()
-            .unwrap_or_else(|| dir.path().join("server.log"));
-        let mut server = PostgresServer {
-            process: None,
-            bin,
-            run_as,
-            port: 0,
-            dir,
-            log_file,
-            options: self,
-        };
+        let log_file = self.log_file.clone().unwrap_or_else(|| dir.path().join("server.log"));
+        let mut server = PostgresServer { process: None, bin, run_as, port: 0, dir, log_file, options: self };
         server.initialise()?;
-        let mut tries_left = if server.options.port.is_some() {
-            1
-        } else {
-            PORT_TRIES
-        };
+        let mut tries_left = if server.options.port.is_some() { 1 } else { PORT_TRIES };
         loop {
             tries_left -= 1;
             server.port = server.options.port.unwrap_or_else(free_port);
@@ -182,11 +163,7 @@ impl PostgresServer {
     /// Address of the database `name` with user and password, if there is one. The database need not exist.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
-        let password = self
-            .options
-            .password
-            .as_ref()
-            .map_or_else(String::new, |word| format!(":{word}"));
+        let password = self.options.password.as_ref().map_or_else(String::new, |word| format!(":{word}"));
         format!("postgres://{USER}{password}@127.0.0.1:{}/{name}", self.port)
     }
 
@@ -224,9 +201,7 @@ impl PostgresServer {
             action: format!("creating database {name}"),
             detail: error.to_string(),
         };
-        let mut connection = sqlx::PgConnection::connect(&self.url("postgres"))
-            .await
-            .map_err(refused)?;
+        let mut connection = sqlx::PgConnection::connect(&self.url("postgres")).await.map_err(refused)?;
         let exists: bool = sqlx::query_scalar("select exists(select from pg_database where datname = $1)")
             .bind(name)
             .fetch_one(&mut connection)
@@ -308,25 +283,18 @@ impl PostgresServer {
             return Ok(());
         }
         let mut command = self.program("initdb");
-        command
-            .args(["-U", USER, "-E", "UTF8", "--locale=C", "-D"])
-            .arg(self.cluster())
-            .stdin(Stdio::null());
+        command.args(["-U", USER, "-E", "UTF8", "--locale=C", "-D"]).arg(self.cluster()).stdin(Stdio::null());
         if !self.options.durable {
             command.arg("--no-sync");
         }
         let password_file = self.dir.path().join("initial-password");
         if let Some(password) = &self.options.password {
             self.write_owned(&password_file, password)?;
-            command
-                .args(["-A", "scram-sha-256", "--pwfile"])
-                .arg(&password_file);
+            command.args(["-A", "scram-sha-256", "--pwfile"]).arg(&password_file);
         } else {
             command.args(["-A", "trust"]);
         }
-        let output = command
-            .output()
-            .map_err(ServerError::io(SERVER, "running initdb"))?;
+        let output = command.output().map_err(ServerError::io(SERVER, "running initdb"))?;
         if self.options.password.is_some() {
             fs::remove_file(&password_file).map_err(ServerError::io(SERVER, "removing the password file"))?;
         }
@@ -369,11 +337,7 @@ impl PostgresServer {
 
     async fn try_launch(&mut self) -> Result<(), ServerError> {
         let mut command = self.program("postgres");
-        command
-            .arg("-D")
-            .arg(self.cluster())
-            .arg("-p")
-            .arg(self.port.to_string());
+        command.arg("-D").arg(self.cluster()).arg("-p").arg(self.port.to_string());
         let mut set = |name: &str, value: &str| {
             command.arg("-c").arg(format!("{name}={value}"));
         };
@@ -401,9 +365,7 @@ impl PostgresServer {
             // Immediate shutdown: unlike SIGKILL it takes its child processes and shared memory with it.
             abandon: Signal::QUIT,
         })?;
-        process
-            .wait_for_log("database system is ready to accept connections", READY_LIMIT)
-            .await?;
+        process.wait_for_log("database system is ready to accept connections", READY_LIMIT).await?;
         self.process = Some(process);
         Ok(())
     }

@@ -49,10 +49,7 @@ const POLL: Duration = Duration::from_millis(5);
 #[must_use]
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free loopback port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
+    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 /// What to start and how to know and stop it.
@@ -87,29 +84,16 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts the process; it is not ready yet, but already guarded.
     pub(crate) fn spawn(launch: Launch<'_>) -> Result<Self, ServerError> {
-        let Launch {
-            server,
-            mut command,
-            log_file,
-            data_dir,
-            temporary,
-            stop,
-            abandon,
-        } = launch;
+        let Launch { server, mut command, log_file, data_dir, temporary, stop, abandon } = launch;
         let pid_file = data_dir.join("server.pid");
         release_from_previous(server, data_dir, &pid_file)?;
         let log = OpenOptions::new()
             .create(true)
             .append(true)
             .open(log_file)
-            .map_err(ServerError::io(
-                server,
-                format!("opening log {}", log_file.display()),
-            ))?;
+            .map_err(ServerError::io(server, format!("opening log {}", log_file.display())))?;
         let log_start = log.metadata().map_or(0, |about| about.len());
-        let errors = log
-            .try_clone()
-            .map_err(ServerError::io(server, "sharing the log"))?;
+        let errors = log.try_clone().map_err(ServerError::io(server, "sharing the log"))?;
         let program = command.get_program().to_owned();
         let child = command
             .stdin(Stdio::null())
@@ -156,19 +140,12 @@ impl ServerProcess {
     pub(crate) fn check_alive(&mut self) -> Result<(), ServerError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
-            Ok(Some(_)) | Err(_) => Err(ServerError::Exited {
-                server: self.server,
-                log: tail(&self.log()),
-            }),
+            Ok(Some(_)) | Err(_) => Err(ServerError::Exited { server: self.server, log: tail(&self.log()) }),
         }
     }
 
     pub(crate) fn not_ready(&self, waited: Duration) -> ServerError {
-        ServerError::NotReady {
-            server: self.server,
-            waited,
-            log: tail(&self.log()),
-        }
+        ServerError::NotReady { server: self.server, waited, log: tail(&self.log()) }
     }
 
     /// What the server wrote since it was started.
@@ -236,10 +213,8 @@ impl ServerProcess {
     fn write_pid_file(&self) -> Result<(), ServerError> {
         let own = std::process::id();
         let text = format!("{} {}\n", describe(self.child.id()), describe(own));
-        fs::write(&self.pid_file, text).map_err(ServerError::io(
-            self.server,
-            format!("writing {}", self.pid_file.display()),
-        ))
+        fs::write(&self.pid_file, text)
+            .map_err(ServerError::io(self.server, format!("writing {}", self.pid_file.display())))
     }
 }
 
@@ -262,10 +237,7 @@ fn wait_blocking(child: &mut Child, limit: Duration) {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a drop cannot await, and the wait is a few milliseconds"
-)]
+#[expect(clippy::disallowed_methods, reason = "a drop cannot await, and the wait is a few milliseconds")]
 fn pause_thread() {
     std::thread::sleep(POLL);
 }
@@ -282,12 +254,7 @@ fn ignore_gone(result: rustix::io::Result<()>) {
 /// The last 20 lines, enough to see why a server did not start.
 fn tail(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
-    lines
-        .iter()
-        .skip(lines.len().saturating_sub(20))
-        .copied()
-        .collect::<Vec<_>>()
-        .join("\n")
+    lines.iter().skip(lines.len().saturating_sub(20)).copied().collect::<Vec<_>>().join("\n")
 }
 
 /// Finds a program in `PATH` and in `extra` directories.

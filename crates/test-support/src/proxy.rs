@@ -1,6 +1,8 @@
 //! A TCP link that misbehaves on command.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -41,6 +43,7 @@ pub struct Proxy {
     // Aborts the accept loop; connections see `closed`.
     _accepting: AbortOnDropHandle<()>,
     closed: CancellationToken,
+    accepted: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -49,22 +52,13 @@ impl Proxy {
     /// # Panics
     /// When no loopback port can be bound.
     pub async fn start(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("a free loopback port");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free loopback port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let (state, watched) = watch::channel(State {
-            link: Link::Up,
-            cuts: 0,
-        });
+        let (state, watched) = watch::channel(State { link: Link::Up, cuts: 0 });
         let closed = CancellationToken::new();
-        let accepting = spawn(accept(listener, upstream, watched, closed.clone()));
-        Self {
-            address,
-            state,
-            _accepting: AbortOnDropHandle::new(accepting),
-            closed,
-        }
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let accepting = spawn(accept(listener, upstream, watched, closed.clone(), Arc::clone(&accepted)));
+        Self { address, state, _accepting: AbortOnDropHandle::new(accepting), closed, accepted }
     }
 
     /// Starts a proxy to a loopback port.
@@ -87,6 +81,12 @@ impl Proxy {
         self.address.port()
     }
 
+    /// How many connections were accepted so far, those of a cut link too.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     /// Changes how the link behaves from now on.
     pub fn set(&self, link: Link) {
         self.state.send_modify(|state| {
@@ -107,10 +107,7 @@ impl Drop for Proxy {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "test tool: its tasks end with the proxy"
-)]
+#[expect(clippy::disallowed_methods, reason = "test tool: its tasks end with the proxy")]
 fn spawn(task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
     tokio::spawn(task)
 }
@@ -120,8 +117,10 @@ async fn accept(
     upstream: SocketAddr,
     state: watch::Receiver<State>,
     closed: CancellationToken,
+    accepted: Arc<AtomicUsize>,
 ) {
     while let Ok((client, _)) = listener.accept().await {
+        accepted.fetch_add(1, Ordering::Relaxed);
         let (state, closed) = (state.clone(), closed.clone());
         drop(spawn(async move {
             tokio::select! {
@@ -180,12 +179,7 @@ async fn pump(
     let mut buffer = vec![0_u8; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer).await {
         let passes = state
-            .wait_for(|now| {
-                !matches!(
-                    (now.link, way),
-                    (Link::Frozen, _) | (Link::AnswersHeld, Way::Answer)
-                )
-            })
+            .wait_for(|now| !matches!((now.link, way), (Link::Frozen, _) | (Link::AnswersHeld, Way::Answer)))
             .await
             .map(|now| now.link);
         let Ok(link) = passes else { break };
@@ -194,11 +188,7 @@ async fn pump(
             (Link::Slow(delay), _) => tokio::time::sleep(delay).await,
             _ => {}
         }
-        if to
-            .write_all(buffer.get(..count).unwrap_or_default())
-            .await
-            .is_err()
-        {
+        if to.write_all(buffer.get(..count).unwrap_or_default()).await.is_err() {
             break;
         }
     }

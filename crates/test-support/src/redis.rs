@@ -121,23 +121,9 @@ impl RedisBuilder {
             remedy: "install the Debian package redis-server".to_owned(),
         })?;
         let dir = DataDir::open(SERVER, self.data_dir.clone())?;
-        let log_file = self
-            .log_file
-            .clone()
-            .unwrap_or_else(|| dir.path().join("server.log"));
-        let mut server = RedisServer {
-            process: None,
-            program,
-            port: 0,
-            dir,
-            log_file,
-            options: self,
-        };
-        let mut tries_left = if server.options.port.is_some() {
-            1
-        } else {
-            PORT_TRIES
-        };
+        let log_file = self.log_file.clone().unwrap_or_else(|| dir.path().join("server.log"));
+        let mut server = RedisServer { process: None, program, port: 0, dir, log_file, options: self };
+        let mut tries_left = if server.options.port.is_some() { 1 } else { PORT_TRIES };
         loop {
             tries_left -= 1;
             server.port = server.options.port.unwrap_or_else(free_port);
@@ -189,16 +175,8 @@ impl RedisServer {
     /// `redis://` or `rediss://` address with the password, if there is one.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if self.options.tls.is_some() {
-            "rediss"
-        } else {
-            "redis"
-        };
-        let password = self
-            .options
-            .password
-            .as_ref()
-            .map_or_else(String::new, |word| format!(":{word}@"));
+        let scheme = if self.options.tls.is_some() { "rediss" } else { "redis" };
+        let password = self.options.password.as_ref().map_or_else(String::new, |word| format!(":{word}@"));
         format!("{scheme}://{password}127.0.0.1:{}/", self.port)
     }
 
@@ -278,9 +256,7 @@ impl RedisServer {
             stop: Signal::TERM,
             abandon: Signal::KILL,
         })?;
-        process
-            .wait_for_log("Ready to accept connections", READY_LIMIT)
-            .await?;
+        process.wait_for_log("Ready to accept connections", READY_LIMIT).await?;
         self.process = Some(process);
         Ok(())
     }

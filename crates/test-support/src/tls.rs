@@ -38,15 +38,10 @@ impl Authority {
         let key = KeyPair::generate().expect("key generation");
         let mut params = CertificateParams::new(Vec::new()).expect("no names to refuse");
         // Authority and leaf need different subject names, or OpenSSL takes the leaf for self-signed.
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "MUTT test authority");
+        params.distinguished_name.push(DnType::CommonName, "MUTT test authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = params.self_signed(&key).expect("self-signing").pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
+        Self { issuer: Issuer::new(params, key), pem }
     }
 
     /// The authority's certificate, PEM.
@@ -64,9 +59,7 @@ impl Authority {
         let key = KeyPair::generate().expect("key generation");
         let all = names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let mut params = CertificateParams::new(all).expect("valid names");
-        params
-            .distinguished_name
-            .push(DnType::CommonName, names.first().copied().unwrap_or("mutt"));
+        params.distinguished_name.push(DnType::CommonName, names.first().copied().unwrap_or("mutt"));
         let certificate = params.signed_by(&key, &self.issuer).expect("signing");
         Identity {
             authority_pem: self.pem.clone(),

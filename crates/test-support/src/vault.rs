@@ -85,30 +85,12 @@ impl VaultBuilder {
         install_tls_provider();
         let program = install::find()?;
         let dir = DataDir::open(SERVER, self.data_dir.clone())?;
-        let log_file = self
-            .log_file
-            .clone()
-            .unwrap_or_else(|| dir.path().join("server.log"));
+        let log_file = self.log_file.clone().unwrap_or_else(|| dir.path().join("server.log"));
         let http = api::client(self.tls.as_ref())?;
-        let keys = Keys {
-            unseal: String::new(),
-            root_token: String::new(),
-        };
-        let mut server = VaultServer {
-            process: None,
-            program,
-            port: 0,
-            dir,
-            log_file,
-            http,
-            keys,
-            options: self,
-        };
-        let mut tries_left = if server.options.port.is_some() {
-            1
-        } else {
-            PORT_TRIES
-        };
+        let keys = Keys { unseal: String::new(), root_token: String::new() };
+        let mut server =
+            VaultServer { process: None, program, port: 0, dir, log_file, http, keys, options: self };
+        let mut tries_left = if server.options.port.is_some() { 1 } else { PORT_TRIES };
         loop {
             tries_left -= 1;
             server.port = server.options.port.unwrap_or_else(free_port);
@@ -182,11 +164,7 @@ impl VaultServer {
     /// Its address, as `VAULT_ADDR` wants it.
     #[must_use]
     pub fn address(&self) -> String {
-        let scheme = if self.options.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if self.options.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
@@ -251,9 +229,7 @@ impl VaultServer {
 
     async fn launch(&mut self) -> Result<(), ServerError> {
         let mut command = Command::new(&self.program);
-        command
-            .arg("server")
-            .arg(format!("-config={}", self.write_config()?.display()));
+        command.arg("server").arg(format!("-config={}", self.write_config()?.display()));
         let process = ServerProcess::spawn(Launch {
             server: SERVER,
             command,
@@ -276,10 +252,8 @@ impl VaultServer {
         let status = self.wait_until_it_answers().await?;
         let keys_file = self.dir.path().join("keys.json");
         if status.get("initialized") == Some(&Value::Bool(true)) {
-            let text = fs::read_to_string(&keys_file).map_err(ServerError::io(
-                SERVER,
-                format!("reading {}", keys_file.display()),
-            ))?;
+            let text = fs::read_to_string(&keys_file)
+                .map_err(ServerError::io(SERVER, format!("reading {}", keys_file.display())))?;
             self.keys = Keys::from_json(&text)?;
             return self.unseal().await;
         }
@@ -289,16 +263,10 @@ impl VaultServer {
         write_private(SERVER, &keys_file, &text)?;
         self.keys = Keys::from_json(&text)?;
         self.unseal().await?;
-        self.call(
-            "POST",
-            "sys/mounts/secret",
-            Some(json!({"type": "kv", "options": {"version": "2"}})),
-        )
-        .await?;
-        self.call("POST", "sys/auth/approle", Some(json!({"type": "approle"})))
+        self.call("POST", "sys/mounts/secret", Some(json!({"type": "kv", "options": {"version": "2"}})))
             .await?;
-        self.call("PUT", "sys/policies/acl/mutt", Some(json!({"policy": POLICY})))
-            .await?;
+        self.call("POST", "sys/auth/approle", Some(json!({"type": "approle"}))).await?;
+        self.call("PUT", "sys/policies/acl/mutt", Some(json!({"policy": POLICY}))).await?;
         self.wait_for_key_value_store().await
     }
 
@@ -382,9 +350,6 @@ impl Keys {
                     detail: format!("no `{name}`"),
                 })
         };
-        Ok(Self {
-            unseal: field("unseal")?,
-            root_token: field("root_token")?,
-        })
+        Ok(Self { unseal: field("unseal")?, root_token: field("root_token")? })
     }
 }

@@ -240,7 +240,7 @@ fn report(definition: &Definition, (old, new): (Option<&str>, Option<&str>), val
             definition.kind.allowed()
         ),
         (Some(text), Some(_)) => {
-            info!(key = definition.key, value = text, "live setting {} = {text}", definition.key)
+            info!(key = definition.key, value = text, "live setting {} = {text}", definition.key);
         }
         (None, _) => info!(key = definition.key, "live setting {} is not set any more", definition.key),
     }

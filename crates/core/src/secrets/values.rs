@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 
 /// A secret that MUTT knows by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn value_of(values: &Values, key: Key) -> Option<&str> {
-        values.get(key).map(|secret| secret.expose_secret())
+        values.get(key).map(ExposeSecret::expose_secret)
     }
 
     #[test]

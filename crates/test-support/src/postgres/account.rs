@@ -53,11 +53,7 @@ pub(super) fn run_as() -> Result<Option<Account>, ServerError> {
         let mut fields = line.split(':');
         let (name, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         (name == "postgres").then_some(())?;
-        Some(Account {
-            name: name.to_owned(),
-            uid: uid.parse().ok()?,
-            gid: gid.parse().ok()?,
-        })
+        Some(Account { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()? })
     });
     account.map(Some).ok_or_else(|| ServerError::NotInstalled {
         program: "the account `postgres`, which PostgreSQL needs when started by root,",
@@ -69,9 +65,7 @@ pub(super) fn run_as() -> Result<Option<Account>, ServerError> {
 pub(super) fn reachable(dir: PathBuf, account: Option<&Account>) -> Result<PathBuf, ServerError> {
     let Some(account) = account else { return Ok(dir) };
     fs::create_dir_all(&dir).map_err(ServerError::io(SERVER, format!("creating {}", dir.display())))?;
-    let dir = dir
-        .canonicalize()
-        .map_err(ServerError::io(SERVER, format!("resolving {}", dir.display())))?;
+    let dir = dir.canonicalize().map_err(ServerError::io(SERVER, format!("resolving {}", dir.display())))?;
     let passes = |parent: &Path| {
         fs::metadata(parent).is_ok_and(|about| {
             let shift = if about.uid() == account.uid {

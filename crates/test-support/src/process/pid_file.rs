@@ -28,12 +28,7 @@ pub(super) fn release_from_previous(
     let number = |text: &str| text.parse::<u32>().unwrap_or(0);
     if is_alive(owner, owner_started) {
         let (pid, owner) = (number(pid), number(owner));
-        return Err(ServerError::AlreadyRunning {
-            server,
-            dir: dir.to_owned(),
-            pid,
-            owner,
-        });
+        return Err(ServerError::AlreadyRunning { server, dir: dir.to_owned(), pid, owner });
     }
     if let Some(orphan) = as_pid(number(pid)) {
         ignore_gone(rustix::process::kill_process(orphan, Signal::TERM));
@@ -51,10 +46,7 @@ pub(super) fn release_from_previous(
 
 /// `"<pid> <start time>"`: the start time keeps a reused process id from being mistaken for the server.
 pub(super) fn describe(pid: u32) -> String {
-    format!(
-        "{pid} {}",
-        start_time(&pid.to_string()).unwrap_or_else(|| "?".to_owned())
-    )
+    format!("{pid} {}", start_time(&pid.to_string()).unwrap_or_else(|| "?".to_owned()))
 }
 
 fn is_alive(pid: &str, started: &str) -> bool {

@@ -19,9 +19,7 @@ pub struct AppRole {
 
 impl std::fmt::Debug for AppRole {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AppRole")
-            .field("role_id", &self.role_id)
-            .finish_non_exhaustive()
+        f.debug_struct("AppRole").field("role_id", &self.role_id).finish_non_exhaustive()
     }
 }
 
@@ -100,17 +98,9 @@ impl VaultServer {
     /// # Errors
     /// When the server refuses.
     pub async fn write_secret(&self, path: &str, values: &[(&str, &str)]) -> Result<(), ServerError> {
-        let data: serde_json::Map<String, Value> = values
-            .iter()
-            .map(|&(key, value)| (key.to_owned(), Value::from(value)))
-            .collect();
-        self.call(
-            "POST",
-            &format!("secret/data/{path}"),
-            Some(json!({"data": data})),
-        )
-        .await
-        .map(drop)
+        let data: serde_json::Map<String, Value> =
+            values.iter().map(|&(key, value)| (key.to_owned(), Value::from(value))).collect();
+        self.call("POST", &format!("secret/data/{path}"), Some(json!({"data": data}))).await.map(drop)
     }
 
     /// Creates or changes the role `name` and returns a fresh login for it.
@@ -130,14 +120,9 @@ impl VaultServer {
         let path = format!("auth/approle/role/{name}");
         self.call("POST", &path, Some(role)).await?;
         let id = self.call("GET", &format!("{path}/role-id"), None).await?;
-        let secret = self
-            .call("POST", &format!("{path}/secret-id"), Some(json!({})))
-            .await?;
+        let secret = self.call("POST", &format!("{path}/secret-id"), Some(json!({}))).await?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        Ok(AppRole {
-            role_id: text(&id["data"]["role_id"]),
-            secret_id: text(&secret["data"]["secret_id"]),
-        })
+        Ok(AppRole { role_id: text(&id["data"]["role_id"]), secret_id: text(&secret["data"]["secret_id"]) })
     }
 
     /// Revokes every token that came from an `AppRole` login; returns how many there were.
@@ -146,8 +131,7 @@ impl VaultServer {
     /// When the server refuses.
     pub async fn revoke_logins(&self) -> Result<usize, ServerError> {
         let before = self.logins().await?;
-        self.call("PUT", "sys/leases/revoke-prefix/auth/approle", None)
-            .await?;
+        self.call("PUT", "sys/leases/revoke-prefix/auth/approle", None).await?;
         // The server answers before it is done.
         let started = Instant::now();
         while !self.logins().await?.is_empty() && started.elapsed() < READY_LIMIT {
@@ -160,17 +144,10 @@ impl VaultServer {
     async fn logins(&self) -> Result<Vec<String>, ServerError> {
         let listed = self.call("LIST", "auth/token/accessors", None).await?;
         let mut found = Vec::new();
-        for accessor in listed["data"]["keys"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-        {
+        for accessor in listed["data"]["keys"].as_array().into_iter().flatten().filter_map(Value::as_str) {
             // One that expired since it was listed is gone, and no longer of interest.
             let request = json!({"accessor": accessor});
-            if let Ok(token) = self
-                .call("POST", "auth/token/lookup-accessor", Some(request))
-                .await
+            if let Ok(token) = self.call("POST", "auth/token/lookup-accessor", Some(request)).await
                 && token["data"]["path"] == "auth/approle/login"
             {
                 found.push(accessor.to_owned());
@@ -192,8 +169,7 @@ impl VaultServer {
     /// # Errors
     /// When the server refuses, or does not become active.
     pub async fn unseal(&self) -> Result<(), ServerError> {
-        self.call("PUT", "sys/unseal", Some(json!({"key": self.keys.unseal})))
-            .await?;
+        self.call("PUT", "sys/unseal", Some(json!({"key": self.keys.unseal}))).await?;
         let started = Instant::now();
         loop {
             // 200 only from an active, unsealed server.

@@ -14,10 +14,7 @@ pub(super) fn find() -> Result<PathBuf, ServerError> {
         return if chosen.is_file() {
             Ok(chosen)
         } else {
-            Err(missing(format!(
-                "MUTT_BAO_BIN names {}, which is not a file",
-                chosen.display()
-            )))
+            Err(missing(format!("MUTT_BAO_BIN names {}, which is not a file", chosen.display())))
         };
     }
     let here = std::env::current_dir().unwrap_or_default();
@@ -36,16 +33,10 @@ pub(super) fn find() -> Result<PathBuf, ServerError> {
 }
 
 fn missing(remedy: String) -> ServerError {
-    ServerError::NotInstalled {
-        program: "bao (OpenBao)",
-        remedy,
-    }
+    ServerError::NotInstalled { program: "bao (OpenBao)", remedy }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a skipped test must be seen in the test's own output"
-)]
+#[expect(clippy::print_stderr, reason = "a skipped test must be seen in the test's own output")]
 pub(super) fn notice(error: &ServerError) {
     eprintln!("SKIPPED, nothing was tested: {error}");
 }

@@ -19,8 +19,7 @@ fn is_running(pid: u32) -> bool {
     let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
         return false;
     };
-    stat.rsplit_once(')')
-        .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
 }
 
 #[tokio::test]
@@ -37,11 +36,7 @@ async fn a_dropped_server_is_gone_with_its_directory() {
 #[tokio::test]
 async fn owner_process() {
     let Some(dir) = std::env::var_os(ROLE) else { return };
-    let server = RedisServer::builder()
-        .data_dir(dir)
-        .start()
-        .await
-        .expect("it starts");
+    let server = RedisServer::builder().data_dir(dir).start().await.expect("it starts");
     server.pause();
     std::future::pending::<()>().await;
 }
@@ -58,23 +53,12 @@ async fn a_killed_owner_takes_its_server_along() {
         .process_group(0)
         .spawn()
         .expect("starts itself");
-    let server = eventually("the owner's server", Duration::from_secs(20), async || {
-        pid_in(dir.path())
-    })
-    .await;
+    let server = eventually("the owner's server", Duration::from_secs(20), async || pid_in(dir.path())).await;
     assert!(is_running(server));
     owner.kill().expect("SIGKILL");
     owner.wait().expect("it ended");
-    eventually(
-        "the orphan ends, even paused",
-        Duration::from_secs(20),
-        async || !is_running(server),
-    )
-    .await;
-    let next = RedisServer::builder()
-        .data_dir(dir.path())
-        .start()
-        .await
-        .expect("the directory is free again");
+    eventually("the orphan ends, even paused", Duration::from_secs(20), async || !is_running(server)).await;
+    let next =
+        RedisServer::builder().data_dir(dir.path()).start().await.expect("the directory is free again");
     next.stop().await;
 }

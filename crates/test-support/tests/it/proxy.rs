@@ -23,19 +23,14 @@ async fn cut_closes_and_up_lets_new_connections_through() {
     assert!(connection.ping::<String>().await.is_err());
     assert!(connect(&proxy).await.is_err());
     proxy.set(Link::Up);
-    eventually("a new connection", Duration::from_secs(5), async || {
-        connect(&proxy).await
-    })
-    .await;
+    eventually("a new connection", Duration::from_secs(5), async || connect(&proxy).await).await;
     let mut connection = connect(&proxy).await.expect("through the proxy");
     proxy.drop_connections();
     eventually("the old connection is gone", Duration::from_secs(5), async || {
         connection.ping::<String>().await.is_err()
     })
     .await;
-    connect(&proxy)
-        .await
-        .expect("dropping connections does not stop new ones");
+    connect(&proxy).await.expect("dropping connections does not stop new ones");
 }
 
 #[tokio::test]
@@ -48,11 +43,7 @@ async fn a_held_answer_means_the_request_was_done() {
     assert!(told.expect_err("no answer came").is_timeout());
     let mut direct = server.connection().await;
     eventually("the write arrived", Duration::from_secs(5), async || {
-        direct
-            .get::<_, Option<u64>>("count")
-            .await
-            .expect("an answer")
-            .filter(|count| *count == 1)
+        direct.get::<_, Option<u64>>("count").await.expect("an answer").filter(|count| *count == 1)
     })
     .await;
 }

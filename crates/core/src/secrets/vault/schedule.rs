@@ -23,7 +23,7 @@ mod tests {
     #[test]
     fn a_long_token_is_renewed_when_the_threshold_is_left() {
         assert_eq!(renew_after(24 * HOUR, HOUR, 0.0), Some(23 * HOUR));
-        assert_eq!(renew_after(24 * HOUR, HOUR, 0.5), Some(23 * HOUR - 72 * Duration::from_mins(1)));
+        assert_eq!(renew_after(24 * HOUR, HOUR, 0.5), Some(Duration::from_mins(23 * 60 - 72)));
     }
 
     #[test]
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_threshold_of_zero_still_leaves_time_to_renew() {
-        assert_eq!(renew_after(HOUR, Duration::ZERO, 0.0), Some(HOUR - HOUR / 50));
+        assert_eq!(renew_after(HOUR, Duration::ZERO, 0.0), Some(49 * HOUR / 50));
     }
 
     #[test]
