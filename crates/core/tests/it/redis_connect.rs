@@ -67,11 +67,11 @@ async fn next_is_tried_only_when_current_is_refused() {
         assert_eq!(connection.ping::<String>().await.expect("an answer"), "PONG");
     }
     let both_wrong = Secrets::fixed([("REDIS_PASS_CURRENT", "s3cret-a"), ("REDIS_PASS_NEXT", "s3cret-b")]);
-    let error = connect(&at(server.port()), &both_wrong).await.err().expect("both are wrong");
+    let error = connect(&at(server.port()), &both_wrong).await.expect_err("both are wrong");
     assert!(matches!(error, ConnectError::Refused { .. }) && !error.is_transient(), "{error:?}");
     let text = error.to_string();
     assert!(text.contains("REDIS_PASS_CURRENT, REDIS_PASS_NEXT") && !text.contains("s3cret"), "{text}");
-    let error = connect(&at(server.port()), &no_secrets()).await.err().expect("none is not enough");
+    let error = connect(&at(server.port()), &no_secrets()).await.expect_err("none is not enough");
     assert!(error.to_string().contains("REDIS_PASS_CURRENT (or REDIS_PASS)"), "{error}");
 }
 
@@ -122,12 +122,12 @@ async fn a_full_or_absent_redis_is_away_and_has_not_refused_the_password() {
         RedisServer::builder().password("good").config("maxclients", "1").start().await.expect("it starts");
     let taken = server.connection().await;
     let secrets = Secrets::fixed([("REDIS_PASS_CURRENT", "good"), ("REDIS_PASS_NEXT", "bad")]);
-    let error = connect(&at(server.port()), &secrets).await.err().expect("it is full");
+    let error = connect(&at(server.port()), &secrets).await.expect_err("it is full");
     assert!(error.is_transient(), "{error:?}");
     drop(taken);
     let proxy = Proxy::to_port(server.port()).await;
     proxy.set(Link::Cut);
-    let error = connect(&at(proxy.port()), &secrets).await.err().expect("it is away");
+    let error = connect(&at(proxy.port()), &secrets).await.expect_err("it is away");
     assert!(error.is_transient(), "{error:?}");
 }
 
@@ -138,7 +138,7 @@ async fn a_start_waits_for_redis_and_not_for_ever() {
     server.kill();
     let lifecycle = Lifecycle::for_tests();
     let limit = Duration::from_millis(300);
-    let error = wait_until_ready(&connector, limit, &lifecycle).await.err().expect("nobody is there");
+    let error = wait_until_ready(&connector, limit, &lifecycle).await.expect_err("nobody is there");
     assert!(matches!(error, StartError::Unavailable { .. }), "{error:?}");
     let (connected, ()) = tokio::join!(wait_until_ready(&connector, SOON, &lifecycle), server.restart());
     let mut connection = connected.expect("it came");
@@ -189,14 +189,14 @@ async fn tls_trusts_the_given_authority_only() {
     let settings =
         || RedisSettings { tls: true, ca_cert_path: Some(ca_cert_path.clone()), ..at(server.port()) };
 
-    let error = connect(&settings(), &secrets).await.err().expect("no file");
+    let error = connect(&settings(), &secrets).await.expect_err("no file");
     assert!(error.to_string().contains("REDIS_CA_CERT_PATH") && !error.is_transient(), "{error}");
     std::fs::write(&ca_cert_path, Authority::new().pem()).expect("a write");
-    connect(&settings(), &secrets).await.err().expect("another authority");
+    connect(&settings(), &secrets).await.expect_err("another authority");
     std::fs::write(&ca_cert_path, authority.pem()).expect("a write");
     let mut connection = connect(&settings(), &secrets).await.expect("it connects");
     assert_eq!(connection.ping::<String>().await.expect("an answer"), "PONG");
-    connect(&at(server.port()), &secrets).await.err().expect("plain text is refused");
+    connect(&at(server.port()), &secrets).await.expect_err("plain text is refused");
 }
 
 #[tokio::test]
