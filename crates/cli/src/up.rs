@@ -79,6 +79,7 @@ pub(crate) async fn run(args: Args, out: Output) -> anyhow::Result<ExitCode> {
     let begun = tokio::select! {
         begun = start(&args, &folder, &programs, out) => begun?,
         () = interrupts.next() => {
+            Stack::forget(&folder);
             out.note("Stopped before everything ran.");
             return Ok(ExitCode::SUCCESS);
         }

@@ -57,7 +57,7 @@ async fn a_line_of_logger_becomes_an_audit_row_and_an_alert() {
         assert_eq!((forwarded, outcome.as_str()), (true, "handled"), "{part}");
         let alert = alert(&stack, part).await;
         assert_eq!(alert["severity"], severity, "{alert}");
-        assert_eq!(alert["source"], hostname, "{alert}");
+        assert_eq!(alert["source_id"], hostname, "{alert}");
         let signature = alert["signature"].as_str().unwrap();
         assert!(
             signature.starts_with(&format!("{hostname}::")) && signature.contains("::rule-"),
@@ -125,11 +125,12 @@ async fn a_repeated_request_is_queued_once() {
     let stack = Stack::start().await;
     let event = json!({"hostname": "sw1", "timestamp": "2026-11-20T10:00:00Z", "message": "LINK-DOWN once"});
     let mut ids = Vec::new();
-    for _ in 0..3 {
+    for repeated in [false, true, true] {
         let answer = stack.ingest().header("Idempotency-Key", "req-1").json(&event).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         let body: Value = answer.json().await.unwrap();
-        ids.push(body["correlation_id"].clone());
+        assert_eq!(body["repeated"].as_bool().unwrap_or(false), repeated, "{body}");
+        ids.push(body["id"].clone());
     }
     assert_eq!(ids[0], ids[1]);
     assert_eq!(ids[0], ids[2]);

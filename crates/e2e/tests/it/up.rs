@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::stack::{PATIENCE, Stack, folder, signal, up};
 
@@ -44,11 +45,14 @@ async fn taken_ports_are_passed_over_aloud_and_nothing_is_left_behind() {
     let folder = folder();
     let mut command = up(&folder);
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     let pid = i32::try_from(child.id().unwrap()).unwrap();
-    let log = folder.path().join(".mutt/stack.json");
-    mutt_test_support::eventually("the stack to run", PATIENCE, async || log.is_file()).await;
-    let about: serde_json::Value = serde_json::from_slice(&std::fs::read(&log).unwrap()).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The last of what it says once everything runs.
+    let ready = async { while !lines.next_line().await.unwrap().unwrap().starts_with("Logs:") {} };
+    tokio::time::timeout(PATIENCE, ready).await.expect("the stack runs");
+    let about = std::fs::read(folder.path().join(".mutt/stack.json")).unwrap();
+    let about: serde_json::Value = serde_json::from_slice(&about).unwrap();
     signal(pid, Signal::TERM);
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
