@@ -8,6 +8,7 @@ mod connect;
 mod error;
 pub mod event_audit;
 pub mod hosts;
+pub mod live_settings;
 mod migrate;
 pub mod partitions;
 pub mod rules;

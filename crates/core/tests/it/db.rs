@@ -4,6 +4,7 @@
 mod changes;
 mod connect;
 mod event_audit;
+mod live_settings;
 mod schema;
 
 use std::time::Duration;

@@ -71,11 +71,12 @@ async fn a_pool_survives_a_rotation_on_either_side() {
     let pool = db::connect(&settings(&server), &secrets).await.unwrap();
     let end_all = async |pool: &PgPool, password: &'static str| {
         let change = sqlx::AssertSqlSafe(format!("alter role {} password '{password}'", server.user()));
-        sqlx::query(change).execute(pool).await.unwrap();
-        // The session that asks ends too, so its answer is an error.
-        let end =
-            "select pg_terminate_backend(pid) from pg_stat_activity where backend_type = 'client backend'";
-        sqlx::query(end).execute(pool).await.unwrap_err();
+        let mut last = pool.acquire().await.unwrap();
+        sqlx::query(change).execute(&mut *last).await.unwrap();
+        let others = "select pg_terminate_backend(pid) from pg_stat_activity
+            where backend_type = 'client backend' and pid <> pg_backend_pid()";
+        sqlx::query(others).execute(&mut *last).await.unwrap();
+        sqlx::query("select pg_terminate_backend(pg_backend_pid())").execute(&mut *last).await.unwrap_err();
     };
 
     // The database changes first: NEXT has become the password, the secrets do not know yet.
