@@ -37,6 +37,15 @@ impl Cut {
     }
 }
 
+/// How a stream came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The sender closed it.
+    Orderly,
+    /// It broke, or was closed on the sender.
+    Abruptly,
+}
+
 /// What [`Framer::next`] found; `used` bytes of the input are done with.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step<'a> {
@@ -156,19 +165,20 @@ impl Framer {
         }
     }
 
-    /// What is left when the sender closed the connection or fell silent for good.
+    /// What is left when nothing more will come.
     ///
-    /// A line without its line feed is a whole message (`printf x | nc` sends no more); a counted message is not.
-    pub fn finish<'a>(&mut self, left: &'a [u8]) -> Option<Frame<'a>> {
+    /// A line without its line feed is a whole message when the sender closed the connection behind it (`printf x | nc`
+    /// sends no more); a counted message never is.
+    pub fn finish<'a>(&mut self, left: &'a [u8], ended: Ended) -> Option<Frame<'a>> {
         let state = std::mem::replace(&mut self.state, State::Start);
         let bytes = left.get(..left.len().min(self.max)).unwrap_or_default();
-        match state {
-            State::Start | State::Line { .. } => {
-                frame(bytes, (left.len() > self.max).then_some(Cut::TooLong))
-            }
-            State::Counted { .. } => frame(bytes, Some(Cut::Unfinished)),
-            State::SkipLine | State::SkipBytes { .. } => None,
-        }
+        let cut = match (state, ended) {
+            (State::SkipLine | State::SkipBytes { .. }, _) => return None,
+            (State::Start | State::Line { .. }, _) if left.len() > self.max => Some(Cut::TooLong),
+            (State::Start | State::Line { .. }, Ended::Orderly) => None,
+            (State::Counted { .. }, _) | (_, Ended::Abruptly) => Some(Cut::Unfinished),
+        };
+        frame(bytes, cut)
     }
 
     /// A line and how much input it takes with its delimiter, once that is known.

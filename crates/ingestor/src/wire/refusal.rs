@@ -20,6 +20,23 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
+    /// Every kind, for metrics that must start at zero.
+    pub const ALL: [Self; 6] =
+        [Self::Unreadable, Self::NotObject, Self::Fields, Self::TooLarge, Self::TooDeep, Self::TooMany];
+
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_label(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable_json",
+            Self::NotObject => "not_an_object",
+            Self::Fields => "invalid_fields",
+            Self::TooLarge => "event_too_large",
+            Self::TooDeep => "too_deep",
+            Self::TooMany => "too_many_events",
+        }
+    }
+
     /// The status of a request that consists of this fault.
     #[must_use]
     pub fn status(self) -> StatusCode {

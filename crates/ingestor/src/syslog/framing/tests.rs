@@ -24,7 +24,7 @@ fn frames(max: usize, pieces: &[&[u8]]) -> Vec<(Vec<u8>, Option<Cut>)> {
             assert!(buffer.len() < max + Framer::OVERHEAD, "the framer must get on with a full buffer");
         }
     }
-    found.extend(framer.finish(&buffer).map(|frame| (frame.bytes.to_vec(), frame.cut)));
+    found.extend(framer.finish(&buffer, Ended::Orderly).map(|frame| (frame.bytes.to_vec(), frame.cut)));
     found
 }
 
@@ -88,6 +88,9 @@ fn a_line_of_exactly_the_limit_is_whole() {
 fn a_counted_message_that_never_ends_says_so() {
     assert_eq!(frames(64, &[b"50 <13>half"]), vec![(b"<13>half".to_vec(), Some(Cut::Unfinished))]);
     let mut framer = Framer::new(64);
+    assert_eq!(framer.next(b"<13>half"), Step::More { used: 0 });
+    let half = Frame { bytes: b"<13>half", cut: Some(Cut::Unfinished) };
+    assert_eq!(framer.finish(b"<13>half", Ended::Abruptly), Some(half));
     assert_eq!(framer.next(b"5"), Step::More { used: 0 });
     assert!(framer.is_inside_message(b"5"));
     assert!(!Framer::new(64).is_inside_message(b""));
