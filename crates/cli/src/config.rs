@@ -4,18 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Subcommand;
-use mutt_core::db::config_audit::{self, Entry};
-use mutt_core::domain::audit::{Author, Operation};
-use mutt_core::redis::live_settings::{self, Change, DEFINITIONS, Definition, LiveSettingsError};
+use mutt_core::db::live_settings::{ChangeError, change};
+use mutt_core::domain::audit::Author;
+use mutt_core::redis::live_settings::{self, Change, DEFINITIONS, Definition};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::connection::{DatabaseArgs, RedisArgs, SettingsArgs};
 use crate::exit::Exit;
 use crate::output::{Output, table};
-
-/// The kind of record in the configuration audit.
-const AUDITED_AS: &str = "dynamic_config";
 
 const EXAMPLES: &str = "\
 Services take a change over within moments when they run with DYNAMIC_CONFIG_ENABLED=true; `mutt up` does.
@@ -153,47 +150,22 @@ impl ChangeArgs {
     async fn make(&self, key: &str, value: Option<&str>) -> anyhow::Result<Change> {
         let mut redis = self.redis.connect(&self.settings).await?.connection;
         let database = self.database.connect(&self.settings).await?;
-        let mut audit = database.begin().await.context("opening the audit")?;
-        let change = live_settings::write(&mut redis, key, value).await.map_err(refused)?;
-        let (old, new) = (as_record(change.before.as_deref()), as_record(change.after.as_deref()));
-        let operation = match (&old, &new) {
-            (None, _) => Operation::Create,
-            (Some(_), Some(_)) => Operation::Update,
-            (Some(_), None) => Operation::Delete,
-        };
-        let entry = Entry {
-            operation,
-            table: AUDITED_AS,
-            record_id: None,
-            record_key: change.key,
-            old: old.as_ref(),
-            new: new.as_ref(),
-        };
         let author = Author { name: &self.by, reason: self.reason.as_deref(), correlation_id: None };
-        let recorded = async {
-            config_audit::record(&mut audit, author, entry).await?;
-            audit.commit().await.context("closing the audit")
-        };
-        if let Err(error) = recorded.await {
-            let undone = live_settings::write(&mut redis, key, change.before.as_deref()).await;
-            let state = if undone.is_ok() { "taken back" } else { "NOT taken back" };
-            return Err(error.context(format!("the change of {key} could not be audited and was {state}")));
-        }
-        Ok(change)
+        change(&database, &mut redis, key, value, author).await.map_err(refused)
     }
 }
 
-fn refused(error: LiveSettingsError) -> anyhow::Error {
-    match &error {
-        LiveSettingsError::UnknownKey { .. } | LiveSettingsError::BadValue { .. } => {
-            anyhow!(Exit::usage(error.to_string()))
+fn refused(error: ChangeError) -> anyhow::Error {
+    let exit = match &error {
+        ChangeError::Setting(fault) if !fault.is_transient() => {
+            return anyhow!(Exit::usage(fault.to_string()));
         }
-        LiveSettingsError::Redis { .. } => anyhow!(error).context(Exit::unavailable("Redis did not take it")),
-    }
-}
-
-fn as_record(value: Option<&str>) -> Option<serde_json::Value> {
-    value.map(|value| json!({ "value": value }))
+        ChangeError::Setting(_) => "Redis did not take it",
+        ChangeError::NotAudited { .. } | ChangeError::LeftUnaudited { .. } => {
+            "PostgreSQL did not take its audit row"
+        }
+    };
+    anyhow!(error).context(Exit::unavailable(exit))
 }
 
 fn say(out: Output, change: &Change) -> anyhow::Result<()> {

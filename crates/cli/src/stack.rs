@@ -1,5 +1,6 @@
 //! The description that a running `mutt up` leaves in its folder, so that other commands find it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -37,6 +38,9 @@ pub(crate) struct Stack {
     /// Vault, when the stack has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) vault_url: Option<String>,
+    /// How long each service took from its start to ready, in milliseconds.
+    #[serde(default)]
+    pub(crate) ready_ms: BTreeMap<String, u64>,
     /// Metrics of each service: name and address.
     pub(crate) metrics: Vec<(String, String)>,
 }
@@ -139,6 +143,7 @@ mod tests {
             redis_url: "redis://127.0.0.1:1".into(),
             database_url: "postgres://127.0.0.1:2/mutt".into(),
             vault_url: None,
+            ready_ms: BTreeMap::from([("mutt-alerter".to_owned(), 310)]),
             metrics: vec![("alerter".into(), "http://127.0.0.1:8081/metrics".into())],
         }
     }

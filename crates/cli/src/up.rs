@@ -14,6 +14,7 @@ mod service;
 mod status;
 mod summary;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -180,12 +181,12 @@ async fn start(
         .into_iter()
         .zip(health.map(|port| format!("http://127.0.0.1:{port}/health/ready")))
         .collect();
-    ready::wait(&addresses, &mut deaths, |name, after| {
+    let ready_ms = ready::wait(&addresses, &mut deaths, |name, after| {
         step(&format!("{name} is ready ({} ms)", after.as_millis()));
     })
     .await?;
 
-    let stack = describe(&ports, &keys, &servers);
+    let stack = describe(&ports, &keys, &servers, ready_ms);
     stack.write(folder)?;
     if !args.no_demo {
         let events = demo::send(&stack).await.context("sending the demo events")?;
@@ -207,7 +208,7 @@ fn settings(folder: &Path, ports: &Ports, servers: &Servers) -> Vec<(String, Str
     environment::settings(ports, DATABASE, &servers.webhook_url(), &secrets)
 }
 
-fn describe(ports: &Ports, keys: &Keys, servers: &Servers) -> Stack {
+fn describe(ports: &Ports, keys: &Keys, servers: &Servers, ready_ms: BTreeMap<String, u64>) -> Stack {
     let local = |port: u16| format!("127.0.0.1:{port}");
     let metrics = |name: &str, port: u16| (name.to_owned(), format!("http://{}/metrics", local(port)));
     Stack {
@@ -221,6 +222,7 @@ fn describe(ports: &Ports, keys: &Keys, servers: &Servers) -> Stack {
         redis_url: servers.redis_url(keys),
         database_url: servers.database_url(),
         vault_url: servers.vault().map(|(address, _)| address),
+        ready_ms,
         metrics: vec![
             metrics("ingestor", ports.ingest),
             metrics("alerter", ports.alerter_metrics),

@@ -1,5 +1,6 @@
 //! Waits until each service says that it is ready.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
@@ -11,10 +12,10 @@ use crate::exit::Exit;
 
 /// Services are ready within a second; a debug build on a busy machine takes a few.
 const LIMIT: Duration = Duration::from_mins(1);
-const POLL: Duration = Duration::from_millis(50);
+const POLL: Duration = Duration::from_millis(20);
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// Polls `/health/ready` of each (name, address) until all say 200; `tell` hears of each with the time it took.
+/// Polls `/health/ready` of each (name, address) until all say 200; returns how long each took, `tell` hears of it.
 ///
 /// # Errors
 /// When a service dies for good or is not ready in time.
@@ -22,17 +23,22 @@ pub(crate) async fn wait(
     services: &[(&'static str, String)],
     deaths: &mut UnboundedReceiver<Death>,
     tell: impl Fn(&str, Duration),
-) -> anyhow::Result<()> {
+) -> anyhow::Result<BTreeMap<String, u64>> {
     let client = reqwest::Client::builder().timeout(ANSWER_LIMIT).build()?;
     let began = Instant::now();
     let mut waiting: Vec<&(&'static str, String)> = services.iter().collect();
     let mut last = String::new();
+    let mut ready = BTreeMap::new();
     while !waiting.is_empty() {
         let mut still_waiting = Vec::new();
         for service in waiting {
             let (name, address) = service;
             match probe(&client, address).await {
-                Ok(()) => tell(name, began.elapsed()),
+                Ok(()) => {
+                    let took = began.elapsed();
+                    tell(name, took);
+                    ready.insert((*name).to_owned(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+                }
                 Err(status) => {
                     last = format!("{name}: {status}");
                     still_waiting.push(service);
@@ -52,7 +58,7 @@ pub(crate) async fn wait(
         }
         tokio::time::sleep(POLL).await;
     }
-    Ok(())
+    Ok(ready)
 }
 
 /// A death in words, with the end of the log.

@@ -69,6 +69,7 @@ mod tests {
             redis_url: "redis://:r@127.0.0.1:1/".into(),
             database_url: "postgres://mutt:p@127.0.0.1:2/mutt_db".into(),
             vault_url: None,
+            ready_ms: std::collections::BTreeMap::new(),
             metrics: vec![("alerter".into(), "http://127.0.0.1:8081/metrics".into())],
         }
     }

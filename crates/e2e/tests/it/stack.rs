@@ -76,6 +76,11 @@ impl Stack {
         self.about[key].as_str().unwrap_or_else(|| panic!("the description has no {key}"))
     }
 
+    /// How long a service took from its start to ready.
+    pub(crate) fn ready_ms(&self, service: &str) -> u64 {
+        self.about["ready_ms"][service].as_u64().unwrap_or_else(|| panic!("nobody timed {service}"))
+    }
+
     /// Address of a service's metrics.
     pub(crate) fn metrics_url(&self, service: &str) -> String {
         let found = self.about["metrics"].as_array().into_iter().flatten().find(|pair| pair[0] == service);

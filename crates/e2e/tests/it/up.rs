@@ -9,6 +9,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use crate::stack::{PATIENCE, Stack, folder, signal, up};
 
+const SERVICES: [&str; 4] = ["mutt-ingestor", "mutt-alerter", "mutt-moog-forwarder", "mutt-web-ui"];
+
 #[tokio::test]
 async fn a_second_start_finds_its_data_and_its_keys() {
     let stack = Stack::start().await;
@@ -67,11 +69,32 @@ async fn taken_ports_are_passed_over_aloud_and_nothing_is_left_behind() {
     drop(holder);
 }
 
+/// Megabytes of memory that a process really uses.
+fn resident_mb(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line for it");
+    let kilobytes: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+    kilobytes / 1024
+}
+
+#[tokio::test]
+async fn services_are_small_and_quick_to_start() {
+    // What is promised is promised of release builds on a quiet machine; a debug build beside other tests gets slack.
+    let (most_mb, most_ms) = if cfg!(debug_assertions) { (45, 20_000) } else { (30, 1000) };
+    let stack = Stack::start().await;
+    for service in SERVICES {
+        let pid = stack.pid_of(service).expect("it runs");
+        let (mb, ms) = (resident_mb(pid), stack.ready_ms(service));
+        assert!(mb <= most_mb, "{service} uses {mb} MB at rest, at most {most_mb} were promised");
+        assert!(ms <= most_ms, "{service} was ready after {ms} ms, at most {most_ms} were promised");
+    }
+    stack.stop().await;
+}
+
 #[tokio::test]
 async fn killing_it_takes_everything_along() {
     let stack = Stack::start().await;
-    let services = ["mutt-ingestor", "mutt-alerter", "mutt-moog-forwarder", "mutt-web-ui"];
-    let pids: Vec<i32> = services.iter().map(|name| stack.pid_of(name).expect("it runs")).collect();
+    let pids: Vec<i32> = SERVICES.iter().map(|name| stack.pid_of(name).expect("it runs")).collect();
     drop(stack);
     mutt_test_support::eventually("the services to end", Duration::from_secs(40), async || {
         pids.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists())
