@@ -76,6 +76,17 @@ impl Settings {
             reader.problem("HEALTH_PORT_ALERTER", "must differ from METRICS_PORT_ALERTER");
         }
         let rules = RuleSettings::read(reader, stage.max_retries);
+        // One connection always listens for changed rules; each lane writes on one of its own.
+        let wanted = u32::try_from(stage.lanes).unwrap_or(u32::MAX).saturating_add(2);
+        if postgres.pool_max < 2 {
+            reader
+                .problem("DB_POOL_MAX_CONN", "must be at least 2: one connection listens for changed rules");
+        } else if postgres.pool_max < wanted {
+            reader.warn(
+                "DB_POOL_MAX_CONN",
+                format!("is below {wanted}, so the lanes (ALERTER_LANES) wait for each other"),
+            );
+        }
         Self { process, redis, postgres, secrets, queue, stage, metrics_addr, health_addr, rules }
     }
 }
@@ -145,5 +156,42 @@ impl RuleSettings {
             );
         }
         settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(pairs: &[(&str, &str)]) -> Vec<String> {
+        let file = [("SECRETS_BACKEND", "file"), ("SECRETS_FILE", "/run/secrets")];
+        let env = file.iter().chain(pairs).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let mut reader = Reader::load(None, env).unwrap();
+        Settings::read(&mut reader);
+        match reader.finish() {
+            Ok(report) => report.warnings.iter().map(|warning| warning.key.clone()).collect(),
+            Err(problems) => problems.0.iter().map(|problem| problem.key.clone()).collect(),
+        }
+    }
+
+    #[test]
+    fn defaults_are_the_originals_and_raise_nothing() {
+        assert_eq!(problems(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_work_is_a_problem_and_what_is_dangerous_a_warning() {
+        assert_eq!(problems(&[("DB_POOL_MIN_CONN", "1"), ("DB_POOL_MAX_CONN", "1")]), ["DB_POOL_MAX_CONN"]);
+        assert_eq!(problems(&[("DB_POOL_MAX_CONN", "4")]), ["DB_POOL_MAX_CONN"]);
+        assert_eq!(problems(&[("ALERTER_QUEUE_WARN_THRESHOLD", "3000")]), ["ALERTER_QUEUE_WARN_THRESHOLD"]);
+        assert_eq!(
+            problems(&[
+                ("HEALTH_PORT_ALERTER", "8081"),
+                ("ALERTER_SHED_MODE", "drop"),
+                ("UNHANDLED_THRESHOLD", "0")
+            ])
+            .len(),
+            3
+        );
     }
 }

@@ -238,8 +238,11 @@ impl Alerter {
     fn try_again(&self, delivery: &Delivery, attempts: u32, settlement: &mut Settlement, tally: &mut Tally) {
         match delivery.text() {
             Ok(text) if attempts <= self.limits.max_retries() => {
-                let wait = RETRY_WAITS.0.saturating_mul(1 << (attempts - 1).min(16)).min(RETRY_WAITS.1);
-                settlement.retry(delivery, wait, with_retry_count(text, attempts).into_bytes());
+                settlement.retry(
+                    delivery,
+                    retry_wait(attempts),
+                    with_retry_count(text, attempts).into_bytes(),
+                );
                 tally.error += 1;
             }
             _ => {
@@ -278,6 +281,11 @@ fn push(settlement: &mut Settlement, alert: &Alert) {
 /// Made of text, numbers and JSON that was read before: serialising cannot fail.
 fn json(alert: &Alert) -> Vec<u8> {
     serde_json::to_vec(alert).unwrap_or_default()
+}
+
+/// How long an event waits after its `attempts`-th failure: 1 s, doubled each time, at most a minute.
+fn retry_wait(attempts: u32) -> Duration {
+    RETRY_WAITS.0.saturating_mul(1 << attempts.saturating_sub(1).min(16)).min(RETRY_WAITS.1)
 }
 
 /// The entry with its count of failed attempts, at its end: of a name that is there twice, the last one counts.
@@ -336,6 +344,12 @@ mod tests {
         assert_eq!(second.matches("_retry_count").count(), 1);
         let odd = with_retry_count(r#"{"a":",\"_retry_count\":"}"#, 1);
         assert_eq!(odd, r#"{"a":",\"_retry_count\":","_retry_count":1}"#);
+    }
+
+    #[test]
+    fn waits_double_up_to_a_minute() {
+        let seconds = [0, 1, 2, 3, 6, 7, 99].map(|attempts| retry_wait(attempts).as_secs());
+        assert_eq!(seconds, [1, 1, 2, 4, 32, 60, 60]);
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! PostgreSQL and Redis going away at bad moments.
 
-use mutt_core::domain::rule::{Handling, Rule};
+use std::time::Duration;
+
+use mutt_core::{
+    domain::rule::{Handling, Rule},
+    runtime::{Exit, Lifecycle},
+};
 use mutt_test_support::{PostgresServer, eventually};
 use redis::AsyncCommands as _;
 
@@ -33,6 +38,37 @@ async fn no_event_is_taken_before_the_rules_could_be_read() {
     let audit = stack.audited(1).await;
     assert_eq!(audit[&id].handling, "page_only", "decided by the rules, not by none");
     alerter.stop().await;
+}
+
+#[tokio::test]
+async fn a_start_waits_for_a_database_that_is_not_there_yet() {
+    let mut postgres = PostgresServer::start().await;
+    let mut stack = Stack::on(&postgres).await;
+    stack.rule(rule()).await;
+    postgres.kill();
+    let secrets = stack.redis.data_dir().join("secrets.env");
+    std::fs::write(&secrets, "DB_PASS_CURRENT=unused\n").unwrap();
+    std::fs::set_permissions(&secrets, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    stack.set("SECRETS_FILE", secrets.to_str().unwrap());
+    mutt_test_support::install_tls_provider();
+    let lifecycle = Lifecycle::for_tests();
+    let settings = stack.settings();
+    let test = async {
+        stack.push([event("core1", "down")]).await;
+        // Long enough for several attempts.
+        let mut ticks = tokio::time::interval(Duration::from_millis(500));
+        for _ in 0..4 {
+            ticks.tick().await;
+            assert!(!lifecycle.is_draining(), "the start gave up");
+        }
+        postgres.restart().await;
+        let audit = stack.audited(1).await;
+        assert!(audit.values().all(|row| row.handling == "page_only"));
+        lifecycle.drain("the test is done");
+    };
+    let (started, ()) = tokio::join!(mutt_alerter::start(settings, lifecycle.clone()), test);
+    started.unwrap();
+    assert_eq!(lifecycle.wait().await, Exit::Clean);
 }
 
 #[tokio::test]
