@@ -4,11 +4,18 @@
 //! a busy ingestor would spend more on that than on the events.
 
 pub mod auth;
+mod body;
 pub mod correlation;
 pub mod ops;
 mod problem;
 mod serve;
-pub(crate) mod tls;
+pub mod tls;
 pub mod version;
 
-pub use self::{auth::ApiKeys, correlation::CorrelationId, problem::Problem, serve::serve};
+pub use self::{
+    auth::ApiKeys,
+    correlation::CorrelationId,
+    problem::Problem,
+    serve::{serve, serve_tls},
+    tls::{ServerTls, TlsError},
+};

@@ -36,10 +36,8 @@ pub fn init(
     settings: &TelemetrySettings,
     identity: Identity,
 ) -> Result<(), tracing_subscriber::util::TryInitError> {
-    let form = match settings.json {
-        true => Form::Json,
-        false => Form::Text { colour: std::io::stderr().is_terminal() },
-    };
+    let form =
+        if settings.json { Form::Json } else { Form::Text { colour: std::io::stderr().is_terminal() } };
     let lines = LogLayer::new(form, identity, std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(settings.filter.clone())).try_init()?;
     std::panic::set_hook(Box::new(log_panic));

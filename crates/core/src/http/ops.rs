@@ -58,8 +58,10 @@ async fn ready(State(ops): State<Ops>) -> Response {
 
 /// The original's body: `redis: connected`, and `error` when anything is not.
 fn answer(service: &str, checks: &[Check]) -> Response {
-    let errors: Vec<String> =
-        checks.iter().filter_map(|(name, check)| Some(format!("{name}: {}", check.as_ref().err()?))).collect();
+    let errors: Vec<String> = checks
+        .iter()
+        .filter_map(|(name, check)| Some(format!("{name}: {}", check.as_ref().err()?)))
+        .collect();
     let mut body = Map::new();
     body.insert("status".to_owned(), if errors.is_empty() { "healthy" } else { "unhealthy" }.into());
     body.insert("service".to_owned(), service.into());
@@ -114,6 +116,9 @@ mod tests {
         let checks = [("redis", Ok(())), ("database", Err("refused".to_owned()))];
         let (status, body) = parts(answer("mutt-alerter", &checks)).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!((&body["database"], &body["error"]), (&"disconnected".into(), &"database: refused".into()));
+        assert_eq!(
+            (&body["database"], &body["error"]),
+            (&"disconnected".into(), &"database: refused".into())
+        );
     }
 }

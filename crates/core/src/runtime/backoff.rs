@@ -12,10 +12,10 @@ use std::time::Duration;
 /// use mutt_core::runtime::Backoff;
 /// use std::time::Duration;
 ///
-/// let backoff = Backoff::try_new(Duration::from_secs(1), Duration::from_secs(60))?;
+/// let backoff = Backoff::try_new(Duration::from_secs(1), Duration::from_mins(1))?;
 /// assert_eq!(backoff.ceiling(0), Duration::from_secs(1));
 /// assert_eq!(backoff.ceiling(5), Duration::from_secs(32));
-/// assert_eq!(backoff.ceiling(u32::MAX), Duration::from_secs(60));
+/// assert_eq!(backoff.ceiling(u32::MAX), Duration::from_mins(1));
 /// assert!(backoff.delay(3) <= Duration::from_secs(8));
 /// # Ok::<(), mutt_core::runtime::InvalidBackoff>(())
 /// ```
@@ -53,7 +53,11 @@ impl Backoff {
     /// The longest wait after failure `failure`, counted from 0.
     #[must_use]
     pub fn ceiling(&self, failure: u32) -> Duration {
-        2_u32.checked_pow(failure).and_then(|factor| self.base.checked_mul(factor)).unwrap_or(self.cap).min(self.cap)
+        2_u32
+            .checked_pow(failure)
+            .and_then(|factor| self.base.checked_mul(factor))
+            .unwrap_or(self.cap)
+            .min(self.cap)
     }
 
     /// A random wait for failure `failure`, counted from 0.

@@ -1,6 +1,6 @@
 //! The command line of a service.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, fmt::Write as _, path::PathBuf};
 
 use clap::{Arg, ArgAction, Command, builder::PathBufValueParser};
 
@@ -27,7 +27,7 @@ pub(super) struct CommandLine {
 pub(super) struct About<'a> {
     pub(super) name: &'static str,
     pub(super) version: &'static str,
-    pub(super) about: &'static str,
+    pub(super) text: &'static str,
     /// Settings worth knowing first.
     pub(super) highlights: &'a [&'static str],
     /// The service's settings when nothing is set.
@@ -66,7 +66,7 @@ fn command(about: About<'_>) -> Command {
     };
     Command::new(about.name)
         .version(about.version)
-        .about(about.about)
+        .about(about.text)
         .after_help(after_help(about))
         .group(clap::ArgGroup::new("action").multiple(false))
         .arg(
@@ -88,9 +88,11 @@ fn after_help(about: About<'_>) -> String {
     let values = entries.iter().map(|entry| show(&entry.default).len()).max().unwrap_or_default();
     let mut text = "Settings (environment variable or file key, default, meaning):\n".to_owned();
     for entry in &entries {
-        text.push_str(&format!("  {:keys$}  {:values$}  {}\n", entry.key, show(&entry.default), entry.doc));
+        let _infallible =
+            writeln!(text, "  {:keys$}  {:values$}  {}", entry.key, show(&entry.default), entry.doc);
     }
-    text.push_str(&format!(
+    let _infallible = write!(
+        text,
         "  All {} of them, as they are now: {} --print-config\n\n\
          Signals:\n  \
          TERM, INT  finish what is in hand and stop; a second one stops at once\n  \
@@ -103,6 +105,6 @@ fn after_help(about: About<'_>) -> String {
          78  the settings are wrong\n",
         about.defaults.entries.len(),
         about.name,
-    ));
+    );
     text
 }

@@ -1,13 +1,7 @@
 //! What every service's `main` does, once.
 
 use std::{
-    error::Error,
-    ffi::OsString,
-    future::Future,
-    io::Write,
-    path::Path,
-    process::ExitCode,
-    time::Duration,
+    error::Error, ffi::OsString, future::Future, io::Write, path::Path, process::ExitCode, time::Duration,
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -108,7 +102,7 @@ impl<O: Write, E: Write> Process<O, E> {
         let about = About {
             name: service.name,
             version: service.version,
-            about: service.about,
+            text: service.about,
             highlights: service.highlights,
             defaults: &defaults,
         };
@@ -157,7 +151,8 @@ impl<O: Write, E: Write> Process<O, E> {
         if let Err(error) = telemetry::init(&loaded.telemetry, identity) {
             self.complain(&format!("{}: logging goes elsewhere: {error}\n", service.name), Exit::Clean);
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(service.name).build();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(service.name).build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -177,7 +172,7 @@ impl<O: Write, E: Write> Process<O, E> {
             warn!(key = warning.key, "{warning}");
         }
         let lifecycle = Lifecycle::new(loaded.process.shutdown_grace);
-        let exit = runtime.block_on(live(run(loaded.own, lifecycle.clone()), &lifecycle));
+        let exit = runtime.block_on(async { live(run(loaded.own, lifecycle.clone()), &lifecycle).await });
         runtime.shutdown_timeout(BLOCKING_GRACE);
         info!(exit_code = exit.code(), "stopped");
         exit

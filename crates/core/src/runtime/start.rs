@@ -48,6 +48,11 @@ impl StartError {
         Self::Misconfigured { what: what.to_string(), source: None }
     }
 
+    /// Something that only a person can change, and what said so.
+    pub fn misconfigured_because(what: impl Display, source: impl Into<Cause>) -> Self {
+        Self::Misconfigured { what: what.to_string(), source: Some(source.into()) }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::Unavailable { .. } => Exit::Unavailable,
@@ -149,10 +154,16 @@ mod tests {
     async fn a_dependency_is_waited_for_until_it_comes() {
         let lifecycle = Lifecycle::for_tests();
         let mut tries = 0;
-        let ready = wait_for(&lifecycle, "Redis", Duration::from_secs(60), |_| true, || {
-            tries += 1;
-            std::future::ready(if tries < 5 { Err(Refused) } else { Ok(tries) })
-        });
+        let ready = wait_for(
+            &lifecycle,
+            "Redis",
+            Duration::from_mins(1),
+            |_| true,
+            || {
+                tries += 1;
+                std::future::ready(if tries < 5 { Err(Refused) } else { Ok(tries) })
+            },
+        );
         assert_eq!(ready.await.unwrap(), 5);
     }
 
@@ -160,12 +171,20 @@ mod tests {
     async fn patience_ends_at_the_limit_and_at_once_for_what_will_not_heal() {
         let lifecycle = Lifecycle::for_tests();
         let began = Instant::now();
-        let limit = Duration::from_secs(60);
-        let away = wait_for(&lifecycle, "Redis", limit, |_| true, || std::future::ready(Err::<(), _>(Refused))).await;
+        let limit = Duration::from_mins(1);
+        let away =
+            wait_for(&lifecycle, "Redis", limit, |_| true, || std::future::ready(Err::<(), _>(Refused)))
+                .await;
         assert!(matches!(away, Err(StartError::Unavailable { dependency: "Redis", .. })));
-        assert!(began.elapsed() > Duration::from_secs(50) && began.elapsed() <= limit, "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() > Duration::from_secs(50) && began.elapsed() <= limit,
+            "{:?}",
+            began.elapsed()
+        );
         let before = Instant::now();
-        let never = wait_for(&lifecycle, "Redis", limit, |_| false, || std::future::ready(Err::<(), _>(Refused))).await;
+        let never =
+            wait_for(&lifecycle, "Redis", limit, |_| false, || std::future::ready(Err::<(), _>(Refused)))
+                .await;
         assert!(matches!(never, Err(StartError::Unavailable { .. })));
         assert_eq!(Instant::now(), before);
     }
@@ -175,9 +194,13 @@ mod tests {
         let lifecycle = Lifecycle::for_tests();
         let stopper = lifecycle.clone();
         let (stopped, ()) = tokio::join!(
-            wait_for(&lifecycle, "Redis", Duration::from_secs(60), |_| true, || {
-                std::future::ready(Err::<(), _>(Refused))
-            }),
+            wait_for(
+                &lifecycle,
+                "Redis",
+                Duration::from_mins(1),
+                |_| true,
+                || { std::future::ready(Err::<(), _>(Refused)) }
+            ),
             async move {
                 tokio::time::sleep(Duration::from_secs(3)).await;
                 stopper.drain("test");

@@ -52,7 +52,13 @@ impl HttpSettings {
     }
 
     /// One listener by its port; port 0 takes a free one.
-    pub fn listener(&self, reader: &mut Reader, key: &'static str, default: u16, doc: &'static str) -> SocketAddr {
+    pub fn listener(
+        &self,
+        reader: &mut Reader,
+        key: &'static str,
+        default: u16,
+        doc: &'static str,
+    ) -> SocketAddr {
         SocketAddr::new(self.bind_addr, reader.number(key, default, 0..=u16::MAX, doc))
     }
 }
@@ -60,10 +66,18 @@ impl HttpSettings {
 impl TlsFiles {
     /// Reads the files of one listener; `None` when none is named.
     pub fn read(reader: &mut Reader, keys: TlsKeys) -> Option<Self> {
-        let cert = reader.path(keys.cert, "", "Certificate chain of this listener, PEM; with its key it turns TLS on");
+        let cert = reader.path(
+            keys.cert,
+            "",
+            "Certificate chain of this listener, PEM; with its key it turns TLS on",
+        );
         let key = reader.path(keys.key, "", "Private key of this listener, PEM");
         let client_ca = keys.client_ca.and_then(|client_ca| {
-            reader.path(client_ca, "", "Authority, PEM, whose certificates clients of this listener must show")
+            reader.path(
+                client_ca,
+                "",
+                "Authority, PEM, whose certificates clients of this listener must show",
+            )
         });
         match (cert, key) {
             (Some(cert), Some(key)) => Some(Self { cert, key, client_ca }),

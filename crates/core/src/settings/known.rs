@@ -108,11 +108,13 @@ const MOOG_FORWARDER: &[&str] = &[
     "METRICS_PORT_MOOG",
     "MOOG_AUTH",
     "MOOG_BATCH_SIZE",
+    "MOOG_CA_CERT_PATH",
     "MOOG_DIALECT",
     "MOOG_HEARTBEAT_INTERVAL",
     "MOOG_JANITOR_TIMEOUT",
     "MOOG_LANES",
     "MOOG_MAX_RETRIES",
+    "MOOG_PROXY_URL",
     "MOOG_RATE_LIMIT",
     "MOOG_RATE_LIMIT_KEY",
     "MOOG_RATE_PERIOD",
@@ -163,7 +165,8 @@ pub(super) fn is_foreign(key: &str) -> bool {
 /// What to say about a key that nobody knows.
 pub(super) fn unknown_key(key: &str) -> String {
     if super::mask::names_a_secret(key) {
-        return "is not a setting; secrets come from Vault or from the file that SECRETS_FILE names".to_owned();
+        return "is not a setting; secrets come from Vault or from the file that SECRETS_FILE names"
+            .to_owned();
     }
     match misspelt(key) {
         Some(meant) => format!("is not a setting of any MUTT service; was {meant} meant?"),
@@ -239,8 +242,12 @@ mod tests {
     #[test]
     fn variables_that_kubernetes_makes_are_nobodys_fault() {
         for key in [
-            "MUTT_INGESTOR_SERVICE_HOST", "MUTT_INGESTOR_SERVICE_PORT", "MUTT_INGESTOR_SERVICE_PORT_HTTP",
-            "MUTT_INGESTOR_PORT", "MUTT_INGESTOR_PORT_8080_TCP", "MUTT_INGESTOR_PORT_8080_TCP_ADDR",
+            "MUTT_INGESTOR_SERVICE_HOST",
+            "MUTT_INGESTOR_SERVICE_PORT",
+            "MUTT_INGESTOR_SERVICE_PORT_HTTP",
+            "MUTT_INGESTOR_PORT",
+            "MUTT_INGESTOR_PORT_8080_TCP",
+            "MUTT_INGESTOR_PORT_8080_TCP_ADDR",
             "MUTT_TEST_REDIS_URL",
         ] {
             assert!(is_foreign(key), "{key}");

@@ -14,8 +14,17 @@ pub(super) fn shown(key: &str, value: &str) -> String {
 /// Whether a key by this name would hold a secret rather than say where one is.
 pub(super) fn names_a_secret(key: &str) -> bool {
     const ENDS: [&str; 11] = [
-        "PASS", "PASSWORD", "PASS_CURRENT", "PASS_NEXT", "SECRET", "SECRET_ID", "TOKEN", "API_KEY", "PRIVATE_KEY",
-        "COMMUNITY", "ROLE_ID",
+        "PASS",
+        "PASSWORD",
+        "PASS_CURRENT",
+        "PASS_NEXT",
+        "SECRET",
+        "SECRET_ID",
+        "TOKEN",
+        "API_KEY",
+        "PRIVATE_KEY",
+        "COMMUNITY",
+        "ROLE_ID",
     ];
     let key = key.to_ascii_uppercase();
     ENDS.iter().any(|end| key.ends_with(end))
@@ -40,7 +49,9 @@ mod tests {
         for key in ["DB_PASS_CURRENT", "redis_pass", "MOOG_API_KEY", "VAULT_ROLE_ID", "VAULT_TOKEN"] {
             assert_eq!(shown(key, "hunter2"), MASKED, "{key}");
         }
-        for key in ["VAULT_SECRET_ID_FILE", "VAULT_TOKEN_RENEW_THRESHOLD", "MOOG_RATE_LIMIT_KEY", "SECRETS_FILE"] {
+        for key in
+            ["VAULT_SECRET_ID_FILE", "VAULT_TOKEN_RENEW_THRESHOLD", "MOOG_RATE_LIMIT_KEY", "SECRETS_FILE"]
+        {
             assert_eq!(shown(key, "x"), "x", "{key}");
         }
     }

@@ -34,10 +34,10 @@ pub(super) fn flag(text: &str) -> Option<bool> {
     const TRUE: [&str; 4] = ["true", "1", "yes", "on"];
     const FALSE: [&str; 4] = ["false", "0", "no", "off"];
     let is = |word: &&str| word.eq_ignore_ascii_case(text);
-    if TRUE.iter().any(|word| is(word)) {
+    if TRUE.iter().any(is) {
         return Some(true);
     }
-    FALSE.iter().any(|word| is(word)).then_some(false)
+    FALSE.iter().any(is).then_some(false)
 }
 
 /// A plain number counts `unit`s; `1h 30m`, `250ms` say their own.
@@ -73,7 +73,7 @@ const UNITS: [(&str, u64); 8] = [
 ];
 
 pub(super) fn show_bytes(count: u64) -> String {
-    match UNITS.iter().take(3).find(|(_, factor)| count >= *factor && count % factor == 0) {
+    match UNITS.iter().take(3).find(|(_, factor)| count >= *factor && count.is_multiple_of(*factor)) {
         Some((name, factor)) => format!("{}{name}", count / factor),
         None => count.to_string(),
     }
@@ -87,7 +87,8 @@ pub(super) fn list(text: &str) -> Vec<String> {
 pub(super) fn url(text: &str) -> Option<String> {
     let uri: http::Uri = text.parse().ok()?;
     let scheme = uri.scheme_str()?;
-    (["http", "https"].contains(&scheme) && uri.host().is_some_and(|host| !host.is_empty())).then(|| text.to_owned())
+    (["http", "https"].contains(&scheme) && uri.host().is_some_and(|host| !host.is_empty()))
+        .then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -107,7 +108,9 @@ mod tests {
 
     #[test]
     fn flags_know_eight_words_and_guess_nothing() {
-        for (text, is) in [("TRUE", true), ("1", true), ("Yes", true), ("on", true), ("false", false), ("off", false)] {
+        for (text, is) in
+            [("TRUE", true), ("1", true), ("Yes", true), ("on", true), ("false", false), ("off", false)]
+        {
             assert_eq!(flag(text), Some(is), "{text}");
         }
         assert_eq!(flag("enabled"), None);
@@ -117,10 +120,10 @@ mod tests {
     #[test]
     fn durations_count_units_or_say_them() {
         let second = Duration::from_secs(1);
-        assert_eq!(duration("300", second), Some(Duration::from_secs(300)));
+        assert_eq!(duration("300", second), Some(Duration::from_mins(5)));
         assert_eq!(duration("1.5", second), Some(Duration::from_millis(1500)));
         assert_eq!(duration("250", Duration::from_millis(1)), Some(Duration::from_millis(250)));
-        assert_eq!(duration("1h 30m", second), Some(Duration::from_secs(5400)));
+        assert_eq!(duration("1h 30m", second), Some(Duration::from_mins(90)));
         for bad in ["-1", "inf", "NaN", "1e300", "soon", "5 parsecs"] {
             assert_eq!(duration(bad, second), None, "{bad}");
         }
@@ -128,7 +131,9 @@ mod tests {
 
     #[test]
     fn sizes_are_binary_or_decimal_as_written() {
-        for (text, count) in [("65536", 65_536), ("64KiB", 65_536), ("64 kib", 65_536), ("10MiB", 10 << 20), ("1KB", 1000)] {
+        for (text, count) in
+            [("65536", 65_536), ("64KiB", 65_536), ("64 kib", 65_536), ("10MiB", 10 << 20), ("1KB", 1000)]
+        {
             assert_eq!(bytes(text), Some(count), "{text}");
         }
         for bad in ["", "KiB", "-1", "1.5MiB", "1XB", "99999999999GiB"] {

@@ -42,7 +42,11 @@ impl PostgresSettings {
     /// Reads the section `postgres`.
     pub fn read(reader: &mut Reader) -> Self {
         reader.section("postgres");
-        let host = reader.text("DB_HOST", "localhost", "Name or address of PostgreSQL, or the folder of its Unix socket");
+        let host = reader.text(
+            "DB_HOST",
+            "localhost",
+            "Name or address of PostgreSQL, or the folder of its Unix socket",
+        );
         let port = reader.number("DB_PORT", 5432, 1..=u16::MAX, "Port of PostgreSQL");
         let database = reader.text("DB_NAME", "mutt_db", "Name of the database");
         let user = reader.text("DB_USER", "mutt_user", "Role to log in as; the secret DB_USER wins over it");
@@ -52,7 +56,10 @@ impl PostgresSettings {
         let pool_min = reader.number("DB_POOL_MIN_CONN", 2, 1..=1000, "Connections kept open");
         let pool_max = reader.number("DB_POOL_MAX_CONN", 10, 1..=1000, "Most connections");
         if pool_max < pool_min {
-            reader.problem("DB_POOL_MAX_CONN", format!("must be at least DB_POOL_MIN_CONN, which is {pool_min}"));
+            reader.problem(
+                "DB_POOL_MAX_CONN",
+                format!("must be at least DB_POOL_MIN_CONN, which is {pool_min}"),
+            );
         }
         let auto_migrate = reader.flag(
             "DB_AUTO_MIGRATE",

@@ -35,12 +35,21 @@ impl ProcessSettings {
 /// `POD_NAME`; as often as it is asked for, the same.
 pub(super) fn pod_name(reader: &mut Reader) -> String {
     let default = reader.made_up_name().to_owned();
-    reader.text("POD_NAME", &default, "This process among its peers; by default the service and six random digits")
+    reader.text(
+        "POD_NAME",
+        &default,
+        "This process among its peers; by default the service and six random digits",
+    )
 }
 
 /// `START_TIMEOUT`.
 pub(super) fn start_timeout(reader: &mut Reader) -> Duration {
-    reader.seconds("START_TIMEOUT", 60, 1..=86_400, "How long a dependency that is away is waited for at start")
+    reader.seconds(
+        "START_TIMEOUT",
+        60,
+        1..=86_400,
+        "How long a dependency that is away is waited for at start",
+    )
 }
 
 /// Whether `host` is this machine: a loopback address, its usual name, or the path of a Unix socket.
@@ -62,7 +71,9 @@ mod tests {
 
     #[test]
     fn this_machine_is_known_by_all_its_names() {
-        for host in ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]", "/run/redis/redis.sock"] {
+        for host in
+            ["localhost", "LOCALHOST", "127.0.0.1", "127.8.9.1", "::1", "[::1]", "/run/redis/redis.sock"]
+        {
             assert!(is_local(host), "{host}");
         }
         for host in ["redis", "10.0.0.1", "localhost.example.com", "::2", ""] {

@@ -37,7 +37,11 @@ impl QueueSettings {
             pod_name: process::pod_name(reader),
             ingest: reader.text("INGEST_QUEUE_NAME", names.ingest, "List of events for the alerter"),
             alert: reader.text("ALERT_QUEUE_NAME", names.alert, "List of alerts for the forwarder"),
-            dlq_alerter: reader.text("ALERTER_DLQ_NAME", names.dlq_alerter, "List of the alerter's dead letters"),
+            dlq_alerter: reader.text(
+                "ALERTER_DLQ_NAME",
+                names.dlq_alerter,
+                "List of the alerter's dead letters",
+            ),
             dlq_moog: reader.text("MOOG_DLQ_NAME", names.dlq_moog, "List of the forwarder's dead letters"),
             alerter_prefixes: Prefixes {
                 processing: reader.text(
@@ -113,32 +117,43 @@ struct StageKeys {
 impl StageSettings {
     /// Reads the alerter's.
     pub fn alerter(reader: &mut Reader) -> Self {
-        Self::read(reader, &StageKeys {
-            section: "alerter",
-            lanes: ("ALERTER_LANES", 4),
-            batch: ("ALERTER_BATCH_SIZE", 128),
-            lease: "ALERTER_JANITOR_TIMEOUT",
-            heartbeat: "ALERTER_HEARTBEAT_INTERVAL",
-            max_retries: ("ALERTER_MAX_RETRIES", 3),
-        })
+        Self::read(
+            reader,
+            &StageKeys {
+                section: "alerter",
+                lanes: ("ALERTER_LANES", 4),
+                batch: ("ALERTER_BATCH_SIZE", 128),
+                lease: "ALERTER_JANITOR_TIMEOUT",
+                heartbeat: "ALERTER_HEARTBEAT_INTERVAL",
+                max_retries: ("ALERTER_MAX_RETRIES", 3),
+            },
+        )
     }
 
     /// Reads the forwarder's; one alert per batch, as each is a request of its own.
     pub fn moog(reader: &mut Reader) -> Self {
-        Self::read(reader, &StageKeys {
-            section: "moog",
-            lanes: ("MOOG_LANES", 16),
-            batch: ("MOOG_BATCH_SIZE", 1),
-            lease: "MOOG_JANITOR_TIMEOUT",
-            heartbeat: "MOOG_HEARTBEAT_INTERVAL",
-            max_retries: ("MOOG_MAX_RETRIES", 5),
-        })
+        Self::read(
+            reader,
+            &StageKeys {
+                section: "moog",
+                lanes: ("MOOG_LANES", 64),
+                batch: ("MOOG_BATCH_SIZE", 1),
+                lease: "MOOG_JANITOR_TIMEOUT",
+                heartbeat: "MOOG_HEARTBEAT_INTERVAL",
+                max_retries: ("MOOG_MAX_RETRIES", 5),
+            },
+        )
     }
 
     fn read(reader: &mut Reader, keys: &StageKeys) -> Self {
         reader.section(keys.section);
         let settings = Self {
-            lanes: reader.number(keys.lanes.0, keys.lanes.1, 1..=256, "Batches in hand at once, in one process"),
+            lanes: reader.number(
+                keys.lanes.0,
+                keys.lanes.1,
+                1..=256,
+                "Batches in hand at once, in one process",
+            ),
             batch: reader.number(keys.batch.0, keys.batch.1, 1..=10_000, "Most entries in a batch"),
             lease: reader.seconds(
                 keys.lease,
@@ -147,7 +162,12 @@ impl StageSettings {
                 "A worker that is silent for longer loses what it has in hand to others",
             ),
             heartbeat: reader.seconds(keys.heartbeat, 10, 1..=1200, "Between two signs of life of a worker"),
-            max_retries: reader.number(keys.max_retries.0, keys.max_retries.1, 0..=1000, "Tries after the first"),
+            max_retries: reader.number(
+                keys.max_retries.0,
+                keys.max_retries.1,
+                0..=1000,
+                "Tries after the first",
+            ),
         };
         // Two beats must fit, so that one that is lost is not a death.
         if settings.heartbeat * 2 > settings.lease {

@@ -53,7 +53,15 @@ impl Reader {
         let mut found = source::load(config_file, env)?;
         let warnings = std::mem::take(&mut found.warnings);
         let warnings = warnings.into_iter().map(|(key, message)| Note { key, message }).collect();
-        Ok(Self { service: String::new(), made_up_name: String::new(), section: "settings", found, entries: Vec::new(), warnings }.for_service("mutt"))
+        Ok(Self {
+            service: String::new(),
+            made_up_name: String::new(),
+            section: "settings",
+            found,
+            entries: Vec::new(),
+            warnings,
+        }
+        .for_service("mutt"))
     }
 
     /// Says for which service settings are read; names made up for it carry this.
@@ -89,7 +97,8 @@ impl Reader {
 
     /// A text; surrounding white space is cut.
     pub fn text(&mut self, key: &'static str, default: &str, doc: &'static str) -> String {
-        self.take(key, default, "a text", doc, |text| Some(text.to_owned())).unwrap_or_else(|| default.to_owned())
+        self.take(key, default, "a text", doc, |text| Some(text.to_owned()))
+            .unwrap_or_else(|| default.to_owned())
     }
 
     /// A text that need not be there.
@@ -112,7 +121,8 @@ impl Reader {
         doc: &'static str,
     ) -> T {
         let allowed = parse::allowed_numbers(&range);
-        self.take(key, &default.to_string(), &allowed, doc, |text| parse::number(text, &range)).unwrap_or(default)
+        self.take(key, &default.to_string(), &allowed, doc, |text| parse::number(text, &range))
+            .unwrap_or(default)
     }
 
     /// Yes or no.
@@ -163,7 +173,13 @@ impl Reader {
     }
 
     /// A size in bytes: `65536`, `64KiB`, `10MiB`.
-    pub fn bytes(&mut self, key: &'static str, default: u64, range: RangeInclusive<u64>, doc: &'static str) -> u64 {
+    pub fn bytes(
+        &mut self,
+        key: &'static str,
+        default: u64,
+        range: RangeInclusive<u64>,
+        doc: &'static str,
+    ) -> u64 {
         let (low, high) = (parse::show_bytes(*range.start()), parse::show_bytes(*range.end()));
         let allowed = format!("a size from {low} to {high}, in bytes or with KiB, MiB, GiB");
         self.take(key, &parse::show_bytes(default), &allowed, doc, |text| {
@@ -193,7 +209,10 @@ impl Reader {
             .unwrap_or_else(|| parse::list(default))
     }
 
-    /// One of the words in `choices`, in any case. `default` must be among them.
+    /// One of the words in `choices`, in any case.
+    ///
+    /// # Panics
+    /// When `default` is not among them.
     pub fn choice<T: Clone>(
         &mut self,
         key: &'static str,
@@ -310,7 +329,13 @@ impl Reader {
     }
 
     /// Accounts for a key that is set to the empty text on purpose.
-    fn take_nothing<T>(&mut self, key: &'static str, default: &str, allowed: &str, doc: &'static str) -> Option<T> {
+    fn take_nothing<T>(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        allowed: &str,
+        doc: &'static str,
+    ) -> Option<T> {
         let origin = self.found.values.get(key).map_or(Origin::Default, |raw| raw.origin.clone());
         self.note(key, "", origin, default, allowed, doc);
         None
@@ -326,7 +351,15 @@ impl Reader {
         T::default()
     }
 
-    fn note(&mut self, key: &'static str, value: &str, origin: Origin, default: &str, allowed: &str, doc: &'static str) {
+    fn note(
+        &mut self,
+        key: &'static str,
+        value: &str,
+        origin: Origin,
+        default: &str,
+        allowed: &str,
+        doc: &'static str,
+    ) {
         if !known::is_known(key) {
             // Else the file and the environment could never set it.
             self.problem(key, "is read but not listed in settings/known.rs");

@@ -27,7 +27,11 @@ impl RedisSettings {
     /// Reads the section `redis`.
     pub fn read(reader: &mut Reader) -> Self {
         reader.section("redis");
-        let host = reader.text("REDIS_HOST", "localhost", "Name or address of Redis, or the path of its Unix socket");
+        let host = reader.text(
+            "REDIS_HOST",
+            "localhost",
+            "Name or address of Redis, or the path of its Unix socket",
+        );
         let local = is_local(&host);
         let tls = reader.flag(
             "REDIS_TLS_ENABLED",
@@ -38,8 +42,17 @@ impl RedisSettings {
             port: reader.number("REDIS_PORT", 6379, 1..=u16::MAX, "Port of Redis"),
             database: reader.number("REDIS_DB", 0, 0..=u8::MAX, "Number of the database in Redis"),
             tls,
-            ca_cert_path: reader.path("REDIS_CA_CERT_PATH", "", "Authority that signed the certificate of Redis"),
-            max_connections: reader.number("REDIS_MAX_CONNECTIONS", 20, 5..=10_000, "Most connections to Redis"),
+            ca_cert_path: reader.path(
+                "REDIS_CA_CERT_PATH",
+                "",
+                "Authority that signed the certificate of Redis",
+            ),
+            max_connections: reader.number(
+                "REDIS_MAX_CONNECTIONS",
+                20,
+                5..=10_000,
+                "Most connections to Redis",
+            ),
             live_settings: reader.flag(
                 "DYNAMIC_CONFIG_ENABLED",
                 false,
@@ -48,7 +61,10 @@ impl RedisSettings {
             host,
         };
         if !tls && !local {
-            reader.warn("REDIS_TLS_ENABLED", "is off for a Redis on another machine: events and password cross the network in the clear");
+            reader.warn(
+                "REDIS_TLS_ENABLED",
+                "is off for a Redis on another machine: events and password cross the network in the clear",
+            );
         }
         if tls && settings.host.starts_with('/') {
             reader.problem("REDIS_TLS_ENABLED", "must be false for a Unix socket");

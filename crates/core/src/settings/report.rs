@@ -1,6 +1,6 @@
 //! What was read and what is wrong, as people see it.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write as _};
 
 use super::mask;
 
@@ -118,19 +118,27 @@ impl Report {
     /// The settings in force, as a file that `--config` takes, with the origin of each as an aligned comment.
     #[must_use]
     pub fn in_force(&self) -> String {
-        let rows = self.entries.iter().map(|entry| (entry.section, entry.key, quoted(&entry.value), entry.origin.to_string()));
+        let rows = self
+            .entries
+            .iter()
+            .map(|entry| (entry.section, entry.key, quoted(&entry.value), entry.origin.to_string()));
         let rows: Vec<_> = rows.collect();
         let keys = rows.iter().map(|row| row.1.len()).max().unwrap_or_default();
         // A very long value shall not push every comment off the screen.
-        let values = rows.iter().map(|row| row.2.chars().count()).filter(|width| *width <= 48).max().unwrap_or_default();
+        let values = rows
+            .iter()
+            .map(|row| row.2.chars().count())
+            .filter(|width| *width <= 48)
+            .max()
+            .unwrap_or_default();
         let mut text = String::new();
         for section in self.sections() {
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&format!("[{section}]\n"));
+            let _infallible = writeln!(text, "[{section}]");
             for (_, key, value, origin) in rows.iter().filter(|row| row.0 == section) {
-                text.push_str(&format!("{key:keys$} = {value:values$}  # {origin}\n"));
+                let _infallible = writeln!(text, "{key:keys$} = {value:values$}  # {origin}");
             }
         }
         text
@@ -144,10 +152,10 @@ impl Report {
             if !text.is_empty() {
                 text.push('\n');
             }
-            text.push_str(&format!("[{section}]\n"));
+            let _infallible = writeln!(text, "[{section}]");
             for entry in self.entries.iter().filter(|entry| entry.section == section) {
                 let Entry { key, default, allowed, doc, .. } = entry;
-                text.push_str(&format!("# {doc}.\n# {allowed}\n# {key} = {}\n", quoted(default)));
+                let _infallible = writeln!(text, "# {doc}.\n# {allowed}\n# {key} = {}", quoted(default));
             }
         }
         text
@@ -167,7 +175,8 @@ impl Report {
     /// Says in a few lines that the settings are good, who set how many of them, and what is dangerous.
     #[must_use]
     pub fn verdict(&self) -> String {
-        let by = |wanted: fn(&Origin) -> bool| self.entries.iter().filter(|entry| wanted(&entry.origin)).count();
+        let by =
+            |wanted: fn(&Origin) -> bool| self.entries.iter().filter(|entry| wanted(&entry.origin)).count();
         let mut text = format!(
             "settings are good: {} read, {} from the environment, {} from a file, {} by default\n",
             self.entries.len(),
@@ -176,7 +185,7 @@ impl Report {
             by(|origin| *origin == Origin::Default),
         );
         for warning in &self.warnings {
-            text.push_str(&format!("warning: {warning}\n"));
+            let _infallible = writeln!(text, "warning: {warning}");
         }
         text
     }

@@ -148,10 +148,7 @@ fn flatten(tree: Map<String, Value>, origin: &Origin, flat: &mut Map<String, Val
 
 /// The variables that are settings of some MUTT service; the rest of the environment is nobody's business here, except
 /// for names that can only be meant for MUTT.
-fn known_variables(
-    env: impl Iterator<Item = (String, String)>,
-    found: &mut Found,
-) -> Map<String, String> {
+fn known_variables(env: impl Iterator<Item = (String, String)>, found: &mut Found) -> Map<String, String> {
     let mut known = Map::new();
     for (key, value) in env {
         if known::is_known(&key) {

@@ -13,6 +13,7 @@ pub struct SecretsSettings {
 
 /// The kinds of place.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one per process")]
 pub enum SecretsBackend {
     /// A Vault server, or one that speaks as it does.
     Vault(VaultSettings),
@@ -131,7 +132,10 @@ fn read_vault(reader: &mut Reader) -> VaultSettings {
         mount,
     };
     if settings.address.starts_with("http://") && !process::is_local_url(&settings.address) {
-        reader.warn("VAULT_ADDR", "is http:// to another machine: every secret crosses the network in the clear");
+        reader.warn(
+            "VAULT_ADDR",
+            "is http:// to another machine: every secret crosses the network in the clear",
+        );
     }
     settings
 }

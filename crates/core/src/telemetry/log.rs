@@ -7,12 +7,7 @@ mod values;
 use std::io::Write as _;
 
 use tracing::{Event, Subscriber, span};
-use tracing_subscriber::{
-    Layer,
-    fmt::MakeWriter,
-    layer::Context,
-    registry::LookupSpan,
-};
+use tracing_subscriber::{Layer, fmt::MakeWriter, layer::Context, registry::LookupSpan};
 
 use super::{Identity, context, fields};
 use crate::domain::clock::{Clock as _, SystemClock};
@@ -46,12 +41,12 @@ impl<W> LogLayer<W> {
 }
 
 /// One line before it has a form.
-struct Line<'a> {
+struct Record<'a> {
     time: chrono::DateTime<chrono::Utc>,
     level: tracing::Level,
     logger: &'a str,
     module: Option<&'a str>,
-    line: Option<u32>,
+    line_number: Option<u32>,
     identity: &'a Identity,
     correlation_id: String,
     message: String,
@@ -105,12 +100,12 @@ where
         let module = values.take_text("log.module_path");
         let _file = values.take("log.file");
         let line_number = values.take("log.line").and_then(|line| u32::try_from(line.as_u64()?).ok());
-        let line = Line {
+        let line = Record {
             time: SystemClock.now(),
             level: *metadata.level(),
             logger: target.as_deref().unwrap_or(metadata.target()),
             module: module.as_deref().or(metadata.module_path()),
-            line: line_number.or(metadata.line()),
+            line_number: line_number.or(metadata.line()),
             identity: &self.identity,
             correlation_id: values.take_text(fields::CORRELATION_ID).unwrap_or_else(current_correlation_id),
             message: values.take_text("message").unwrap_or_default(),

@@ -35,7 +35,10 @@ where
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let process = Process {
         arguments: std::iter::once("mutt-test").chain(arguments.iter().copied()).map(Into::into).collect(),
-        environment: environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        environment: environment
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
         stdout: &mut stdout,
         stderr: &mut stderr,
     };
@@ -82,13 +85,19 @@ fn wrong_settings_are_78_and_all_named() {
     for arguments in [&[][..], &["--check-config"], &["--print-config"], &["--health"]] {
         let outcome = run(arguments, &environment, never);
         assert_eq!(outcome.exit.code(), 78, "{arguments:?}");
-        for key in ["mutt-test: 3 problems", "SERVER_PORT_INGESTOR = \"x\"", "LOG_LEVEL = \"LOUD\"", "MUTT_TYPO"] {
+        for key in
+            ["mutt-test: 3 problems", "SERVER_PORT_INGESTOR = \"x\"", "LOG_LEVEL = \"LOUD\"", "MUTT_TYPO"]
+        {
             assert!(outcome.stderr.contains(key), "{key} is not in:\n{}", outcome.stderr);
         }
     }
     let absent = run(&["--config", "/nowhere.toml"], &[], never);
     assert_eq!(absent.exit.code(), 78);
-    assert!(absent.stderr.contains("/nowhere.toml") && absent.stderr.contains("No such file"), "{}", absent.stderr);
+    assert!(
+        absent.stderr.contains("/nowhere.toml") && absent.stderr.contains("No such file"),
+        "{}",
+        absent.stderr
+    );
 }
 
 #[test]
@@ -96,7 +105,9 @@ fn good_settings_are_checked_and_printed_without_a_start() {
     let environment = [("SERVER_PORT_INGESTOR", "9999"), ("REDIS_HOTS", "x")];
     let checked = run(&["--check-config"], &environment, never);
     assert_eq!(checked.exit, Exit::Clean);
-    assert!(checked.stdout.contains("settings are good") && checked.stdout.contains("1 from the environment"));
+    assert!(
+        checked.stdout.contains("settings are good") && checked.stdout.contains("1 from the environment")
+    );
     assert!(checked.stdout.contains("warning: REDIS_HOTS is not a setting; was REDIS_HOST meant?"));
     let printed = run(&["--print-config"], &environment, never);
     assert!(printed.stdout.contains("SERVER_PORT_INGESTOR = 9999"), "{}", printed.stdout);
@@ -116,21 +127,29 @@ fn health_is_1_when_nobody_answers() {
 #[test]
 fn each_end_of_a_life_has_its_exit_code() {
     let ends = |ended: fn(Lifecycle) -> anyhow::Result<()>| {
-        run(&[], &[("LOG_LEVEL", "OFF")], move |_, lifecycle| std::future::ready(ended(lifecycle))).exit.code()
+        run(&[], &[("LOG_LEVEL", "OFF")], move |_, lifecycle| std::future::ready(ended(lifecycle)))
+            .exit
+            .code()
     };
-    assert_eq!(ends(|lifecycle| {
-        let draining = lifecycle.draining();
-        lifecycle.spawn_critical("worker", async move {
-            draining.cancelled().await;
+    assert_eq!(
+        ends(|lifecycle| {
+            let draining = lifecycle.draining();
+            lifecycle.spawn_critical("worker", async move {
+                draining.cancelled().await;
+                Ok(())
+            });
+            lifecycle.drain("test");
             Ok(())
-        });
-        lifecycle.drain("test");
-        Ok(())
-    }), 0);
-    assert_eq!(ends(|lifecycle| {
-        lifecycle.spawn_critical("worker", async { Ok(()) });
-        Ok(())
-    }), 1);
+        }),
+        0
+    );
+    assert_eq!(
+        ends(|lifecycle| {
+            lifecycle.spawn_critical("worker", async { Ok(()) });
+            Ok(())
+        }),
+        1
+    );
     assert_eq!(ends(|_| Err(anyhow::anyhow!("no idea"))), 1);
     assert_eq!(ends(|_| Err(StartError::unavailable("Redis", "refused").into())), 69);
     assert_eq!(ends(|_| Err(StartError::misconfigured("no key").into())), 78);

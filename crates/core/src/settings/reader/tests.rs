@@ -27,7 +27,10 @@ fn read_all(reader: &mut Reader) {
     StageSettings::moog(reader);
     let http = HttpSettings::read(reader);
     http.listener(reader, "SERVER_PORT_INGESTOR", 8080, "Port");
-    TlsFiles::read(reader, TlsKeys { cert: "INGEST_TLS_CERT_PATH", key: "INGEST_TLS_KEY_PATH", client_ca: None });
+    TlsFiles::read(
+        reader,
+        TlsKeys { cert: "INGEST_TLS_CERT_PATH", key: "INGEST_TLS_KEY_PATH", client_ca: None },
+    );
 }
 
 const VAULT: [(&str, &str); 2] = [("VAULT_ADDR", "https://vault:8200"), ("VAULT_ROLE_ID", "3f1c")];
@@ -122,7 +125,8 @@ fn dangerous_settings_are_warned_about() {
 
 #[test]
 fn one_environment_file_may_serve_all_services() {
-    let mut reader = reader(&[("SYSLOG_UDP_BIND", ""), ("MOOG_DIALECT", "cloud"), ("PROMETHEUS_URL", "http://p:9090")]);
+    let mut reader =
+        reader(&[("SYSLOG_UDP_BIND", ""), ("MOOG_DIALECT", "cloud"), ("PROMETHEUS_URL", "http://p:9090")]);
     RedisSettings::read(&mut reader);
     assert!(reader.finish().is_ok());
 }
@@ -150,7 +154,11 @@ fn empty_means_the_default_except_where_it_means_off() {
 
 #[test]
 fn secrets_never_show() {
-    let mut reader = reader(&[("VAULT_ADDR", "https://root:hunter2@vault:8200"), ("VAULT_ROLE_ID", "hunter2"), ("REDIS_PORT", "x")]);
+    let mut reader = reader(&[
+        ("VAULT_ADDR", "https://root:hunter2@vault:8200"),
+        ("VAULT_ROLE_ID", "hunter2"),
+        ("REDIS_PORT", "x"),
+    ]);
     read_all(&mut reader);
     for entry in reader.entries() {
         assert!(!entry.value.contains("hunter2"), "{entry:?}");
@@ -160,7 +168,8 @@ fn secrets_never_show() {
 
 #[test]
 fn a_port_made_by_kubernetes_is_explained() {
-    let mut reader = reader(&[("REDIS_PORT", "tcp://10.96.0.9:6379"), ("MUTT_INGESTOR_SERVICE_PORT", "8080")]);
+    let mut reader =
+        reader(&[("REDIS_PORT", "tcp://10.96.0.9:6379"), ("MUTT_INGESTOR_SERVICE_PORT", "8080")]);
     RedisSettings::read(&mut reader);
     let problems = reader.finish().unwrap_err();
     assert_eq!(problems.0.len(), 1);
@@ -234,7 +243,7 @@ fn what_is_in_force_can_be_read_back() {
     read_all(&mut second);
     let again = second.finish().unwrap();
     assert_eq!(again.entry("DB_NAME").unwrap().value, "a \"b\" \\ c");
-    assert_eq!(again.entry("SHUTDOWN_GRACE").unwrap().value, "1m 30s");
+    assert_eq!(again.entry("SHUTDOWN_GRACE").unwrap().value, "90");
     let columns: Vec<_> = printed.lines().filter_map(|line| line.find(" = ")).collect();
     assert!(columns.windows(2).all(|pair| pair[0] == pair[1]), "{printed}");
 }

@@ -12,7 +12,7 @@ fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Found, SettingsError> {
 #[test]
 fn the_environment_wins_over_the_file() {
     let found = load_text(
-        "[where redis is]\nredis_host = \"in-file\"\nREDIS_PORT = 6380\n",
+        "[\"where redis is\"]\nredis_host = \"in-file\"\nREDIS_PORT = 6380\n",
         &[("REDIS_HOST", "in-env")],
     )
     .unwrap();
@@ -48,7 +48,10 @@ fn unknown_doubled_and_shapeless_keys_are_problems() {
     assert_eq!(texts.len(), 4, "{texts:#?}");
     assert!(texts[0].starts_with("DB_PASS (file ") && texts[0].contains("SECRETS_FILE"), "{texts:#?}");
     assert!(texts[1].starts_with("DB_PORT (file ") && texts[1].contains("neither"), "{texts:#?}");
-    assert!(texts[2].starts_with("REDIS_HOTS (file ") && texts[2].contains("was REDIS_HOST meant?"), "{texts:#?}");
+    assert!(
+        texts[2].starts_with("REDIS_HOTS (file ") && texts[2].contains("was REDIS_HOST meant?"),
+        "{texts:#?}"
+    );
     assert!(texts[3].starts_with("REDIS_PORT (file ") && texts[3].contains("twice"), "{texts:#?}");
     assert!(!texts.concat().contains("hunter2"));
 }

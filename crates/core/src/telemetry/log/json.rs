@@ -4,23 +4,32 @@ use chrono::SecondsFormat;
 use serde::ser::{SerializeMap as _, Serializer as _};
 use serde_json::Value;
 
-use super::{Line, level_name};
+use super::{Record, level_name};
 use crate::telemetry::fields;
 
 /// Names that fields may not take.
 const RESERVED: [&str; 11] = [
-    "timestamp", "level", "message", "logger", "module", "line", "thread", "service", "version", "pod_name",
+    "timestamp",
+    "level",
+    "message",
+    "logger",
+    "module",
+    "line",
+    "thread",
+    "service",
+    "version",
+    "pod_name",
     "correlation_id",
 ];
 
-pub(super) fn format(line: &Line<'_>) -> String {
+pub(super) fn format(line: &Record<'_>) -> String {
     let mut out = Vec::with_capacity(512);
     // Text and numbers always serialise; half a line is still better than none.
     let _complete = write(line, &mut out);
     String::from_utf8(out).unwrap_or_default()
 }
 
-fn write(line: &Line<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+fn write(line: &Record<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let mut serializer = serde_json::Serializer::new(out);
     let mut map = serializer.serialize_map(None)?;
     map.serialize_entry("timestamp", &line.time.to_rfc3339_opts(SecondsFormat::Micros, true))?;
@@ -30,7 +39,7 @@ fn write(line: &Line<'_>, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     if let Some(module) = line.module {
         map.serialize_entry("module", module)?;
     }
-    if let Some(number) = line.line {
+    if let Some(number) = line.line_number {
         map.serialize_entry("line", &number)?;
     }
     map.serialize_entry("thread", std::thread::current().name().unwrap_or("unnamed"))?;

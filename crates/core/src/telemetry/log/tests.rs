@@ -51,7 +51,8 @@ fn an_error() -> Outer {
 
 #[test]
 fn json_lines_have_the_originals_keys() {
-    let text = logged(Form::Json, || warn!(queue.name = "q", depth = 7, full = true, "queue {} is long", "q"));
+    let text =
+        logged(Form::Json, || warn!(queue.name = "q", depth = 7, full = true, "queue {} is long", "q"));
     let line: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(line["level"], "WARNING");
     assert_eq!(line["message"], "queue q is long");
@@ -73,9 +74,15 @@ fn an_error_keeps_its_chain() {
     let error = an_error();
     let json = logged(Form::Json, || error!(error = report(&error), "gave up"));
     let line: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(line["error"], serde_json::json!({ "message": "the push failed", "causes": ["connection reset"] }));
+    assert_eq!(
+        line["error"],
+        serde_json::json!({ "message": "the push failed", "causes": ["connection reset"] })
+    );
     let text = logged(Form::Text { colour: false }, || error!(error = report(&error), "gave up"));
-    assert!(text.ends_with("- ERROR - [system] - gave up error=\"the push failed: connection reset\"\n"), "{text}");
+    assert!(
+        text.ends_with("- ERROR - [system] - gave up error=\"the push failed: connection reset\"\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -88,7 +95,8 @@ fn an_error_by_its_text_alone_is_an_object_too() {
 #[test]
 fn fields_of_spans_are_inherited_and_the_innermost_wins() {
     let json = logged(Form::Json, || {
-        let outer = info_span!("outer", correlation_id = "c-1", event.id = "a", trace_id = tracing::field::Empty);
+        let outer =
+            info_span!("outer", correlation_id = "c-1", event.id = "a", trace_id = tracing::field::Empty);
         let _outer = outer.enter();
         outer.record("trace_id", "4bf92f35");
         let _inner = info_span!("inner", event.id = "b").entered();
@@ -103,7 +111,8 @@ fn fields_of_spans_are_inherited_and_the_innermost_wins() {
 #[tokio::test]
 async fn lines_written_during_a_request_carry_its_correlation_id() {
     let request = context::Context::for_event("req-9");
-    let text = context::within(request, async { logged(Form::Text { colour: false }, || info!("inside")) }).await;
+    let text =
+        context::within(request, async { logged(Form::Text { colour: false }, || info!("inside")) }).await;
     assert!(text.contains("- INFO - [req-9] - inside"), "{text}");
 }
 

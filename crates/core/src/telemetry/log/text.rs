@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use serde_json::Value;
 use tracing::Level;
 
-use super::{Line, level_name};
+use super::{Record, level_name};
 
-pub(super) fn format(line: &Line<'_>, colour: bool) -> String {
+pub(super) fn format(line: &Record<'_>, colour: bool) -> String {
     let mut text = String::with_capacity(256);
     let time = line.time.format("%Y-%m-%d %H:%M:%S%.3fZ");
     let (paint, plain) = if colour { (paint(line.level), "\x1b[0m") } else { ("", "") };
