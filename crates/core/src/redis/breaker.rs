@@ -11,7 +11,7 @@ mod state;
 use std::{
     fmt,
     sync::{
-        LazyLock,
+        LazyLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -97,7 +97,7 @@ pub type OnChange = Box<dyn Fn(State, State) + Send + Sync>;
 pub struct Breaker<C> {
     conn: C,
     keys: [String; 6],
-    settings: BreakerSettings,
+    settings: RwLock<BreakerSettings>,
     on_change: OnChange,
     known: Mutex<Known>,
     /// Whether a success came since the last reported failure; failures only add up when they are consecutive.
@@ -128,13 +128,22 @@ impl<C: ConnectionLike + Clone + Send + Sync> Breaker<C> {
         Self {
             conn,
             keys: ["state", "failures", "open_time", "probe", "epoch", "backoff"].map(key),
-            settings,
+            settings: RwLock::new(settings),
             on_change,
             known: Mutex::new(Known::default()),
             succeeded: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             reported: std::sync::Mutex::new(None),
         }
+    }
+
+    /// Changes when it opens and for how long, for all later calls of this process.
+    pub fn set_settings(&self, settings: BreakerSettings) {
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    fn settings(&self) -> BreakerSettings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks to send one request now.
@@ -156,7 +165,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Breaker<C> {
             }
             "PROBE" => {
                 // The others of this process wait for the verdict like everybody else.
-                known.open(reply.epoch, self.settings.probe_slot, now);
+                known.open(reply.epoch, self.settings().probe_slot, now);
                 Admission::Go(Pass { epoch: reply.epoch, probe: Some(token) })
             }
             _ => {
@@ -269,13 +278,13 @@ impl<C: ConnectionLike + Clone + Send + Sync> Breaker<C> {
             // An old failure that arrives after the breaker closed again.
             known.until = None;
         } else {
-            known.open(reply.epoch, self.settings.open_min, Instant::now());
+            known.open(reply.epoch, self.settings().open_min, Instant::now());
         }
         Ok(Failure::Outage)
     }
 
     fn is_report_due(&self) -> bool {
-        let mut reported = self.reported.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let due = reported.is_none_or(|at| now - at >= SUCCESS_REPORT);
         if due {
@@ -285,7 +294,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Breaker<C> {
     }
 
     async fn call(&self, op: &str, token: &str, epoch: u64, had_success: bool) -> RedisResult<Reply> {
-        let settings = &self.settings;
+        let settings = self.settings();
         let mut call = BREAKER.prepare_invoke();
         for key in &self.keys {
             call.key(key);

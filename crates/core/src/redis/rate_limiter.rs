@@ -89,7 +89,7 @@ impl<C: ConnectionLike + Clone + Send> RateLimiter<C> {
         }
     }
 
-    /// Changes the limit for all later calls of this process.
+    /// Changes the limit for all later calls of this process; what it knew of the old one is good for a second at most.
     pub fn set_limit(&self, limit: RateLimit) {
         *self.limit.write().unwrap_or_else(PoisonError::into_inner) = limit;
     }

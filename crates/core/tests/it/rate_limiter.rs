@@ -13,10 +13,7 @@ use tokio::{task::JoinSet, time::Instant};
 const KEY: &str = "mutt:rate_limit:moog";
 
 fn limit(permits: u64, window_ms: u64) -> RateLimit {
-    RateLimit {
-        permits,
-        window: Duration::from_millis(window_ms),
-    }
+    RateLimit { permits, window: Duration::from_millis(window_ms) }
 }
 
 async fn limiter(server: &RedisServer, limit: RateLimit) -> RateLimiter<MultiplexedConnection> {
@@ -27,12 +24,7 @@ async fn limiter(server: &RedisServer, limit: RateLimit) -> RateLimiter<Multiple
 fn most_in_a_window(times: &mut [Instant], window: Duration) -> usize {
     times.sort();
     (0..times.len())
-        .map(|i| {
-            times[i..]
-                .iter()
-                .take_while(|at| **at - times[i] < window)
-                .count()
-        })
+        .map(|i| times[i..].iter().take_while(|at| **at - times[i] < window).count())
         .max()
         .unwrap_or(0)
 }
@@ -74,30 +66,18 @@ async fn callers_that_come_together_share_one_call() {
         let limiter = Arc::clone(&limiter);
         group.spawn(async move { limiter.acquire().await.unwrap() });
     }
-    assert!(
-        group
-            .join_all()
-            .await
-            .into_iter()
-            .all(|permit| permit == Permit::Granted)
-    );
+    assert!(group.join_all().await.into_iter().all(|permit| permit == Permit::Granted));
     let calls = script_calls(&server).await;
     assert!(calls <= 10, "{calls} calls");
 }
 
 /// How many scripts Redis has run, those that it had to be sent first included.
 async fn script_calls(server: &RedisServer) -> u64 {
-    let stats: String = redis::cmd("INFO")
-        .arg("commandstats")
-        .query_async(&mut server.connection().await)
-        .await
-        .unwrap();
+    let stats: String =
+        redis::cmd("INFO").arg("commandstats").query_async(&mut server.connection().await).await.unwrap();
     let of = |command: &str| -> u64 {
-        let line = stats
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-        line.and_then(|rest| rest.split(',').next()?.parse().ok())
-            .unwrap_or(0)
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0)
     };
     of("eval") + of("evalsha")
 }
@@ -109,13 +89,8 @@ async fn a_full_window_says_exactly_when_the_next_permit_is_there() {
     for _permit in 0..3 {
         assert_eq!(limiter.acquire().await.unwrap(), Permit::Granted);
     }
-    let Permit::Full(wait) = limiter.acquire().await.unwrap() else {
-        panic!("a fourth permit")
-    };
-    assert!(
-        wait > Duration::from_millis(300) && wait <= Duration::from_millis(440),
-        "{wait:?}"
-    );
+    let Permit::Full(wait) = limiter.acquire().await.unwrap() else { panic!("a fourth permit") };
+    assert!(wait > Duration::from_millis(300) && wait <= Duration::from_millis(440), "{wait:?}");
     tokio::time::sleep(wait + Duration::from_millis(1)).await;
     assert_eq!(limiter.acquire().await.unwrap(), Permit::Granted);
 }
@@ -134,25 +109,15 @@ async fn a_lowered_limit_counts_what_was_sent_before() {
 #[tokio::test]
 async fn a_hold_stops_every_process_and_a_shorter_one_does_not_end_it() {
     let server = RedisServer::start().await;
-    let (one, other) = (
-        limiter(&server, limit(0, 1_000)).await,
-        limiter(&server, limit(50, 1_000)).await,
-    );
+    let (one, other) = (limiter(&server, limit(0, 1_000)).await, limiter(&server, limit(50, 1_000)).await);
     assert_eq!(one.acquire().await.unwrap(), Permit::Granted);
     one.hold(Duration::from_mins(1)).await.unwrap();
     other.hold(Duration::from_secs(1)).await.unwrap();
     for limiter in [&one, &limiter(&server, limit(50, 1_000)).await] {
-        let Permit::Held(wait) = limiter.acquire().await.unwrap() else {
-            panic!("not held")
-        };
+        let Permit::Held(wait) = limiter.acquire().await.unwrap() else { panic!("not held") };
         assert!(wait > Duration::from_secs(50), "{wait:?}");
     }
-    let left: i64 = server
-        .connection()
-        .await
-        .pttl(format!("{KEY}:hold"))
-        .await
-        .unwrap();
+    let left: i64 = server.connection().await.pttl(format!("{KEY}:hold")).await.unwrap();
     assert!(left > 50_000);
 }
 
@@ -186,10 +151,7 @@ async fn a_clock_set_back_on_the_server_does_not_stop_delivery() {
     let mut conn = server.connection().await;
     let (seconds, micros): (u64, u64) = redis::cmd("TIME").query_async(&mut conn).await.unwrap();
     let tomorrow = (seconds + 86_400) * 1_000_000 + micros;
-    let _: usize = conn
-        .zadd_multiple(KEY, &[(tomorrow, "a"), (tomorrow, "b")])
-        .await
-        .unwrap();
+    let _: usize = conn.zadd_multiple(KEY, &[(tomorrow, "a"), (tomorrow, "b")]).await.unwrap();
     let limiter = limiter(&server, limit(2, 1_000)).await;
     assert_eq!(limiter.acquire().await.unwrap(), Permit::Granted);
 }
