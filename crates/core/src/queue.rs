@@ -10,8 +10,8 @@
 pub mod dead_letter;
 pub mod depth;
 mod doorbell;
-pub mod entry;
 pub mod enqueue;
+pub mod entry;
 pub mod janitor;
 mod lane;
 mod lanes;

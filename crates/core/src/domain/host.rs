@@ -39,9 +39,7 @@ fn canonical(text: &str) -> Cow<'_, str> {
     let name = text.trim();
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'-' | b'_'))
-        || name
-            .bytes()
-            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+        || name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
             && name.bytes().any(|b| b.is_ascii_lowercase())
     {
         return Cow::Borrowed(name);
@@ -60,9 +58,7 @@ pub struct HostTable<V> {
 
 impl<V> Default for HostTable<V> {
     fn default() -> Self {
-        Self {
-            entries: HashMap::new(),
-        }
+        Self { entries: HashMap::new() }
     }
 }
 
@@ -88,11 +84,7 @@ impl<V> HostTable<V> {
         self.entries.get(&*name).or_else(|| {
             let (short, _domain) = name.split_once('.')?;
             // The "short name" of 10.1.2.3 would be 10.
-            if name.parse::<IpAddr>().is_ok() {
-                None
-            } else {
-                self.entries.get(short)
-            }
+            if name.parse::<IpAddr>().is_ok() { None } else { self.entries.get(short) }
         })
     }
 
@@ -126,11 +118,7 @@ impl DevelopmentHosts {
     /// Where the host of an event belongs: production unless it is listed.
     #[must_use]
     pub fn environment_of(&self, hostname: &str) -> Environment {
-        if self.0.get(hostname).is_some() {
-            Environment::Development
-        } else {
-            Environment::Production
-        }
+        if self.0.get(hostname).is_some() { Environment::Development } else { Environment::Production }
     }
 
     /// The number of names.
@@ -209,10 +197,7 @@ mod tests {
             .into_iter()
             .collect();
         assert_eq!(teams.len(), 2);
-        assert_eq!(
-            teams.get("core1.lab.example.com").map(String::as_str),
-            Some("Lab")
-        );
+        assert_eq!(teams.get("core1.lab.example.com").map(String::as_str), Some("Lab"));
         assert_eq!(teams.get("core1.example.com").map(String::as_str), Some("Net"));
         assert_eq!(teams.get("core2"), None);
     }

@@ -80,7 +80,8 @@ impl<H: Fn() -> bool + Send + Sync + 'static> Redrive<H> {
             settlement.keep(delivery);
             return;
         }
-        let replays = serde_json::from_str::<Own>(&before).map_or(why.replays, |own| own.replays.max(why.replays));
+        let replays =
+            serde_json::from_str::<Own>(&before).map_or(why.replays, |own| own.replays.max(why.replays));
         if replays >= self.settings.max_replays {
             self.counts.poison.fetch_add(1, Ordering::Relaxed);
             let spent = DeadLetter { replays, ..why };
@@ -88,7 +89,11 @@ impl<H: Fn() -> bool + Send + Sync + 'static> Redrive<H> {
             return;
         }
         // A new life: attempts begin again, and the count of lives goes with the entry.
-        let set = [("_replays", Some((replays + 1).to_string())), ("_retry_count", None), ("_moog_retry_count", None)];
+        let set = [
+            ("_replays", Some((replays + 1).to_string())),
+            ("_retry_count", None),
+            ("_moog_retry_count", None),
+        ];
         match with_fields(&before, &set) {
             Some(entry) => {
                 self.counts.replayed.fetch_add(1, Ordering::Relaxed);
@@ -119,7 +124,8 @@ impl<H: Fn() -> bool + Send + Sync + 'static> Worker for Redrive<H> {
             self.settle(delivery, &mut settlement);
         }
         self.counts.loops.fetch_add(1, Ordering::Relaxed);
-        *self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now() + self.settings.interval;
+        *self.next.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Instant::now() + self.settings.interval;
         info!(entries = batch.deliveries.len(), "looked at dead letters");
         Worked::Settle(settlement)
     }

@@ -191,7 +191,12 @@ pub(crate) fn complete_call(
 ) -> ScriptInvocation<'static> {
     let mut call = COMPLETE.prepare_invoke();
     call.key(keys.processing(wid)).key(&keys.lease).key(&keys.batch).key(&keys.fenced).key(&keys.reclaims);
-    call.key(&keys.downstream).key(&keys.delayed).key(&keys.dead_letters).key(DEDUP_ALERTS).key(LEDGER).key(&keys.queue);
+    call.key(&keys.downstream)
+        .key(&keys.delayed)
+        .key(&keys.dead_letters)
+        .key(DEDUP_ALERTS)
+        .key(LEDGER)
+        .key(&keys.queue);
     call.arg(wid)
         .arg(seq)
         .arg(dedup_window_ms)

@@ -1,10 +1,11 @@
 //! What every service's `main` does, once.
 
 use std::{
-    error::Error, ffi::OsString, future::Future, io::Write, path::Path, process::ExitCode, time::Duration,
+    convert::Infallible, error::Error, ffi::OsString, future::Future, io::Write, path::Path,
+    process::ExitCode, time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use super::{
@@ -172,7 +173,7 @@ impl<O: Write, E: Write> Process<O, E> {
             warn!(key = warning.key, "{warning}");
         }
         let lifecycle = Lifecycle::new(loaded.process.shutdown_grace);
-        let exit = runtime.block_on(async { live(run(loaded.own, lifecycle.clone()), &lifecycle).await });
+        let exit = runtime.block_on(live(|| run(loaded.own, lifecycle.clone()), &lifecycle));
         runtime.shutdown_timeout(BLOCKING_GRACE);
         info!(exit_code = exit.code(), "stopped");
         exit
@@ -227,11 +228,22 @@ fn defaults_of<S>(service: &Service<S>) -> Report {
 }
 
 /// From the start to the end of the last task.
-async fn live(run: impl Future<Output = anyhow::Result<()>>, lifecycle: &Lifecycle) -> Exit {
+async fn live<F>(run: impl FnOnce() -> F, lifecycle: &Lifecycle) -> Exit
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    // First of all: until then a SIGHUP would kill.
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            error!(error = report(&error), "signals cannot be received");
+            return Exit::Crash;
+        }
+    };
     let whole_life = async {
         let ran = tokio::select! {
             biased;
-            ran = run => ran,
+            ran = run() => ran,
             // A start that hangs is not waited for longer than a task.
             () = lifecycle.out_of_patience() => Ok(()),
         };
@@ -251,31 +263,46 @@ async fn live(run: impl Future<Output = anyhow::Result<()>>, lifecycle: &Lifecyc
     };
     tokio::select! {
         exit = whole_life => exit,
-        () = obey_signals(lifecycle) => Exit::Crash,
+        never = signals.obey(lifecycle) => match never {},
     }
 }
 
-/// SIGTERM and SIGINT drain, then abort; SIGHUP reloads. Never returns unless signals cannot be received.
-async fn obey_signals(lifecycle: &Lifecycle) {
-    let streams = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)] = streams else {
-        error!("signals cannot be received");
-        return;
-    };
-    loop {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            _ = hang_up.recv() => {
-                info!("SIGHUP: reading again what may change while running");
-                lifecycle.reload();
-                continue;
+/// The signals that a service obeys.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// SIGTERM and SIGINT drain, then abort; SIGHUP reloads.
+    async fn obey(mut self, lifecycle: &Lifecycle) -> Infallible {
+        // A drain that a failure began is not the second time of asking.
+        let mut asked = false;
+        loop {
+            let name = tokio::select! {
+                _ = self.terminate.recv() => "SIGTERM",
+                _ = self.interrupt.recv() => "SIGINT",
+                _ = self.hang_up.recv() => {
+                    info!("SIGHUP: reading again what may change while running");
+                    lifecycle.reload();
+                    continue;
+                }
+            };
+            if asked {
+                lifecycle.abort(&format!("a second signal, {name}"));
+            } else {
+                lifecycle.drain(name);
             }
-        };
-        if lifecycle.is_draining() {
-            lifecycle.abort(&format!("a second signal, {name}"));
-        } else {
-            lifecycle.drain(name);
+            asked = true;
         }
     }
 }

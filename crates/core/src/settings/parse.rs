@@ -6,15 +6,25 @@ use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 pub trait Number: FromStr + PartialOrd + Display + Copy + 'static {
     /// How people call it.
     const KIND: &'static str;
-    /// A range that ends here has no upper end worth telling.
-    const MAX: Self;
+    /// A range that ends here has no end worth telling.
+    const NO_END: Option<Self>;
 }
 
 macro_rules! number {
-    ($kind:literal: $($type:ty),+) => { $(impl Number for $type { const KIND: &'static str = $kind; const MAX: Self = <$type>::MAX; })+ };
+    ($kind:literal, $type:ty, $no_end:expr) => {
+        impl Number for $type {
+            const KIND: &'static str = $kind;
+            const NO_END: Option<Self> = $no_end;
+        }
+    };
 }
-number!("a whole number": u8, u16, u32, u64, usize, i64);
-number!("a number": f64);
+number!("a whole number", u8, None);
+number!("a whole number", u16, None);
+number!("a whole number", u32, Some(u32::MAX));
+number!("a whole number", u64, Some(u64::MAX));
+number!("a whole number", usize, Some(usize::MAX));
+number!("a whole number", i64, Some(i64::MAX));
+number!("a number", f64, Some(f64::MAX));
 
 /// `_` may group digits.
 pub(super) fn number<T: Number>(text: &str, range: &RangeInclusive<T>) -> Option<T> {
@@ -23,7 +33,7 @@ pub(super) fn number<T: Number>(text: &str, range: &RangeInclusive<T>) -> Option
 }
 
 pub(super) fn allowed_numbers<T: Number>(range: &RangeInclusive<T>) -> String {
-    if *range.end() == T::MAX {
+    if Some(*range.end()) == T::NO_END {
         format!("{}, at least {}", T::KIND, range.start())
     } else {
         format!("{} from {} to {}", T::KIND, range.start(), range.end())

@@ -284,10 +284,12 @@ impl Reader {
     /// # Errors
     /// Every problem with every setting, unknown keys included.
     pub fn finish(self) -> Result<Report, Problems> {
-        if self.found.problems.is_empty() {
-            Ok(Report { entries: self.entries, warnings: self.warnings })
+        // A section that is read twice finds the same things twice.
+        let problems = once_each(self.found.problems);
+        if problems.is_empty() {
+            Ok(Report { entries: self.entries, warnings: once_each(self.warnings) })
         } else {
-            Err(Problems(self.found.problems))
+            Err(Problems(problems))
         }
     }
 
@@ -377,6 +379,16 @@ impl Reader {
             doc,
         });
     }
+}
+
+fn once_each<T: PartialEq>(all: Vec<T>) -> Vec<T> {
+    let mut once = Vec::with_capacity(all.len());
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
+        }
+    }
+    once
 }
 
 #[cfg(test)]

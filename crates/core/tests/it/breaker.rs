@@ -97,6 +97,7 @@ async fn exactly_one_of_twenty_callers_probes() {
 
 #[tokio::test]
 async fn a_good_probe_closes_it_and_a_bad_one_doubles_the_wait() {
+    use State::{Closed, HalfOpen, Open};
     let server = RedisServer::start().await;
     let (breaker, changes) = breaker(&server).await;
     open(&breaker).await;
@@ -108,7 +109,6 @@ async fn a_good_probe_closes_it_and_a_bad_one_doubles_the_wait() {
     breaker.succeeded(&good).await.unwrap();
     assert!(!pass(&breaker).await.is_probe());
     assert_eq!(breaker.read().await.unwrap(), (State::Closed, 0));
-    use State::{Closed, HalfOpen, Open};
     let expected = [(Closed, Open), (Open, HalfOpen), (HalfOpen, Open), (Open, HalfOpen), (HalfOpen, Closed)];
     assert_eq!(*changes.lock().unwrap(), expected);
     // The next trip starts with the short wait again.

@@ -29,7 +29,12 @@ async fn database() -> PgPool {
 }
 
 async fn pool(url: &str) -> PgPool {
-    PgPoolOptions::new().max_connections(8).acquire_timeout(Duration::from_secs(3)).connect(url).await.unwrap()
+    PgPoolOptions::new()
+        .max_connections(8)
+        .acquire_timeout(Duration::from_secs(3))
+        .connect(url)
+        .await
+        .unwrap()
 }
 
 async fn count(pool: &PgPool, table: &'static str) -> i64 {

@@ -34,19 +34,36 @@ enum Fate {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Push { foreign: bool },
-    Claim { lane: usize },
+    Push {
+        foreign: bool,
+    },
+    Claim {
+        lane: usize,
+    },
     /// Finishes what the lane believes it holds.
-    Complete { lane: usize, fates: Vec<Fate> },
+    Complete {
+        lane: usize,
+        fates: Vec<Fate>,
+    },
     /// The lane never heard the answer to its last call, and asks again.
-    Repeat { lane: usize },
+    Repeat {
+        lane: usize,
+    },
     /// A copy of a call that the lane made long ago arrives only now.
-    LateCopy { lane: usize },
-    Release { lane: usize },
+    LateCopy {
+        lane: usize,
+    },
+    Release {
+        lane: usize,
+    },
     /// The lane's lease runs out and a janitor looks; the lane itself does not know.
-    Reap { lane: usize },
+    Reap {
+        lane: usize,
+    },
     /// The process dies, and another takes the lane's place under a new id.
-    Crash { lane: usize },
+    Crash {
+        lane: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -244,7 +261,8 @@ impl World {
                     }
                 }
                 settlement.unhandled(unhandled);
-                let done = scripts::complete(&mut self.conn, keys, wid, *seq, 3_600_000, &settlement).await.unwrap();
+                let done =
+                    scripts::complete(&mut self.conn, keys, wid, *seq, 3_600_000, &settlement).await.unwrap();
                 if done == Completed::Applied && held > 0 {
                     for (raw, fate) in batch.iter().zip(fates) {
                         if matches!(fate, Fate::Done | Fate::Alert | Fate::Unhandled) {
@@ -279,7 +297,8 @@ impl World {
         let alerts: u64 = self.conn.llen(&keys.downstream).await.unwrap();
         let expected = self.settled.values().filter(|alert| **alert).count();
         assert_eq!(alerts, u64::try_from(expected).unwrap(), "an alert is missing or doubled");
-        let foreign: i64 = held.iter().filter(|entry| !entry.starts_with("{\"_id\"")).count().try_into().unwrap();
+        let foreign: i64 =
+            held.iter().filter(|entry| !entry.starts_with("{\"_id\"")).count().try_into().unwrap();
         let ledger = ledger::read(&mut self.conn, &self.pipeline).await.unwrap();
         assert_eq!(ledger.stage("alerter").unwrap().imbalance, -foreign, "{ledger:#?}");
         assert!(ledger.stages.iter().skip(1).all(|stage| stage.imbalance == 0), "{ledger:#?}");
@@ -296,12 +315,18 @@ enum Answer {
 fn no_history_loses_doubles_or_miscounts_an_entry() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (_server, conn) = runtime.block_on(async {
-        let server = RedisServer::builder().append_fsync(mutt_test_support::AppendFsync::Off).start().await.unwrap();
+        let server =
+            RedisServer::builder().append_fsync(mutt_test_support::AppendFsync::Off).start().await.unwrap();
         let conn = server.connection().await;
         (server, conn)
     });
-    let cases = ProptestConfig::default().cases.min(if std::env::var_os("PROPTEST_CASES").is_some() { u32::MAX } else { 150 });
-    let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
+    let cases = ProptestConfig::default().cases.min(if std::env::var_os("PROPTEST_CASES").is_some() {
+        u32::MAX
+    } else {
+        150
+    });
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
     let outcome = runner.run(&prop::collection::vec(step(), 1..80), |steps| {
         runtime.block_on(async {
             let mut world = World::new(conn.clone()).await;

@@ -68,7 +68,11 @@ async fn what_can_heal_goes_back_and_the_rest_stays_for_people() {
     );
     let mut conn = server.connection().await;
     let look = async {
-        assert_eq!(conn.llen::<_, u64>("mutt:alert_queue").await.unwrap(), 0, "the destination is not healthy");
+        assert_eq!(
+            conn.llen::<_, u64>("mutt:alert_queue").await.unwrap(),
+            0,
+            "the destination is not healthy"
+        );
         healthy.store(true, Ordering::SeqCst);
         eventually("one is back, one is dead for good", LIMIT, async || {
             let back: Vec<String> = conn.lrange("mutt:alert_queue", 0, -1).await.unwrap();

@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    fn header<'a>(flags: &'a [Flag]) -> EventHeader<'a> {
+    fn header(flags: &[Flag]) -> EventHeader<'_> {
         let at = DateTime::from_timestamp_micros(1_763_000_000_123_456).unwrap();
         EventHeader {
             id: EventId::from(Uuid::from_u128(0x0192_0000_0000_7000_8000_0000_0000_0001)),

@@ -165,3 +165,53 @@ fn a_start_that_hangs_is_left_after_the_grace() {
     });
     assert_eq!(outcome.exit, Exit::Clean);
 }
+
+/// Answers one request with `status`; gives the port.
+fn answering(status: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 512];
+        let length = std::io::Read::read(&mut stream, &mut request).unwrap();
+        assert!(request[..length].starts_with(b"GET /health/ready HTTP/1.1\r\n"));
+        stream.write_all(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{{}}").as_bytes()).unwrap();
+    });
+    port
+}
+
+#[test]
+fn health_is_0_when_ready_and_1_when_not() {
+    for (status, code) in [("200 OK", 0), ("503 Service Unavailable", 1)] {
+        let port = answering(status);
+        let environment = [("BIND_ADDR", "0.0.0.0"), ("SERVER_PORT_INGESTOR", port.as_str())];
+        assert_eq!(run(&["--health"], &environment, never).exit.code(), code, "{status}");
+    }
+}
+
+/// Sends this process a signal, as a supervisor would.
+fn signal_myself(name: &str) {
+    let sent = std::process::Command::new("kill").args([name, &std::process::id().to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn a_hang_up_reloads_the_first_term_drains_and_the_second_aborts() {
+    let outcome = run(&[], &[("LOG_LEVEL", "OFF")], |_, lifecycle| async move {
+        let (mut reload, draining, aborting) =
+            (lifecycle.on_reload(), lifecycle.draining(), lifecycle.aborting());
+        lifecycle.spawn_critical("worker", async move {
+            tokio::task::spawn_blocking(|| signal_myself("-HUP")).await?;
+            reload.changed().await?;
+            assert!(!draining.is_cancelled());
+            tokio::task::spawn_blocking(|| signal_myself("-TERM")).await?;
+            draining.cancelled().await;
+            assert!(!aborting.is_cancelled());
+            tokio::task::spawn_blocking(|| signal_myself("-TERM")).await?;
+            aborting.cancelled().await;
+            Ok(())
+        });
+        Ok(())
+    });
+    assert_eq!(outcome.exit, Exit::Clean);
+}

@@ -50,7 +50,7 @@ fn every_problem_is_told_at_once_with_value_range_and_origin() {
     let problems = reader.finish().unwrap_err();
     let text = problems.to_string();
     for line in [
-        "REDIS_PORT = \"99999\" (environment): must be a whole number, at least 1",
+        "REDIS_PORT = \"99999\" (environment): must be a whole number from 1 to 65535",
         "LOG_JSON_ENABLED = \"maybe\" (environment): must be true, 1, yes, on or false, 0, no, off",
         "SHUTDOWN_GRACE = \"0\" (environment): must be a time from 1s to 1h",
         "DB_TLS_MODE = \"prefer\" (environment): must be one of disable, require, verify-full",
@@ -246,4 +246,15 @@ fn what_is_in_force_can_be_read_back() {
     assert_eq!(again.entry("SHUTDOWN_GRACE").unwrap().value, "90");
     let columns: Vec<_> = printed.lines().filter_map(|line| line.find(" = ")).collect();
     assert!(columns.windows(2).all(|pair| pair[0] == pair[1]), "{printed}");
+}
+
+#[test]
+fn a_section_that_is_read_twice_tells_its_problems_once() {
+    let mut reader = reader(&[("LOG_LEVEL", "loud"), ("REDIS_HOST", "redis"), ("REDIS_TLS_ENABLED", "no")]);
+    for _ in 0..2 {
+        TelemetrySettings::read(&mut reader);
+        RedisSettings::read(&mut reader);
+    }
+    assert_eq!(reader.warnings.len(), 2);
+    assert_eq!(reader.finish().unwrap_err().0.len(), 1);
 }
