@@ -224,9 +224,8 @@ impl World {
             Answer::Claimed(Claimed::Fenced) | Answer::Completed(Completed::Fenced) => {
                 self.lanes[lane] = self.fresh_lane().await;
             }
-            Answer::Claimed(_) => {}
             Answer::Completed(Completed::Applied) | Answer::Released => self.lanes[lane].batch.clear(),
-            Answer::Completed(Completed::Stale) => {}
+            Answer::Claimed(_) | Answer::Completed(Completed::Stale) => {}
         }
     }
 

@@ -77,7 +77,7 @@ fn entry(n: u32) -> String {
 
 fn ids(claimed: &Claimed) -> Vec<String> {
     let Claimed::Batch(entries) = claimed else { panic!("not a batch: {claimed:?}") };
-    entries.iter().map(|(raw, _)| Delivery::new(raw.clone(), 0).id()[30..].to_owned()).collect()
+    entries.iter().map(|(raw, _)| Delivery::new(raw.clone(), 0).id().split_at(30).1.to_owned()).collect()
 }
 
 fn delivery(n: u32) -> Delivery {
@@ -296,7 +296,7 @@ async fn what_redis_forgot_is_put_back_and_counted() {
     let mut bench = Bench::new().await;
     let keys = bench.keys();
     let entries = [entry(1), entry(2)];
-    let bytes: Vec<&[u8]> = entries.iter().map(|entry| entry.as_bytes()).collect();
+    let bytes: Vec<&[u8]> = entries.iter().map(String::as_bytes).collect();
     assert_eq!(scripts::reinject(&mut bench.conn, &keys, &bytes).await.unwrap(), 2);
     bench.register("a").await;
     assert_eq!(ids(&bench.claim("a", 1).await), ["000001", "000002"]);
