@@ -18,7 +18,10 @@ const MADE: [&str; 5] =
 
 /// All keys of the stack by name.
 #[derive(Clone)]
-pub(crate) struct Keys(BTreeMap<String, String>);
+pub(crate) struct Keys {
+    values: BTreeMap<String, String>,
+    are_new: bool,
+}
 
 impl Keys {
     /// Reads the folder's keys; makes those that are missing and keeps them for the next time.
@@ -44,7 +47,7 @@ impl Keys {
             let lines: Vec<String> = keys.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
             write_private(&path, lines.concat().as_bytes())?;
         }
-        Ok(Self(keys))
+        Ok(Self { values: keys, are_new: before == 0 })
     }
 
     /// Where the services find them, as `SECRETS_FILE`.
@@ -52,14 +55,19 @@ impl Keys {
         folder.join(FILE)
     }
 
+    /// Whether there were none before: no data of an earlier run can be opened with them.
+    pub(crate) fn are_new(&self) -> bool {
+        self.are_new
+    }
+
     /// One key; every name that is asked for is made by [`Keys::open`].
     pub(crate) fn get(&self, name: &str) -> String {
-        self.0.get(name).cloned().unwrap_or_default()
+        self.values.get(name).cloned().unwrap_or_default()
     }
 
     /// All of them, for Vault.
     pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+        self.values.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 }
 
@@ -79,6 +87,7 @@ mod tests {
         let first = Keys::open(folder.path()).unwrap();
         let second = Keys::open(folder.path()).unwrap();
         assert_eq!(first.pairs(), second.pairs());
+        assert!(first.are_new() && !second.are_new());
         assert_eq!(first.get("INGEST_API_KEY").len(), LENGTH);
         assert_ne!(first.get("INGEST_API_KEY"), first.get("WEBUI_API_KEY"));
         let mode = fs::metadata(Keys::path(folder.path())).unwrap().permissions().mode();

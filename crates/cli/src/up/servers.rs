@@ -1,5 +1,6 @@
 //! The servers behind the services: Redis, PostgreSQL, the Moogsoft stand-in and, when asked for, Vault.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use futures_util::FutureExt as _;
+use mutt_core::domain::clock::{Clock as _, SystemClock};
 use mutt_test_support::moog::{Auth, MoogServer};
 use mutt_test_support::{AppRoleOptions, PostgresServer, RedisServer, VaultServer};
 
@@ -64,19 +66,7 @@ impl Servers {
                 .password(keys.get("REDIS_PASS_CURRENT"));
             server.start().await.context(Exit::unavailable("starting Redis"))
         };
-        let postgres = async {
-            let server = PostgresServer::builder()
-                .data_dir(folder.join("postgresql"))
-                .log_file(log_file(&logs, "postgresql"))
-                .port(ports.postgres)
-                .password(keys.get("DB_PASS_CURRENT"))
-                .durable(true);
-            let server = server.start().await.context(Exit::unavailable("starting PostgreSQL"))?;
-            server.create_database(DATABASE).await.context(
-                "preparing the database (when its password is not the one in secrets.env any more, remove the folder)",
-            )?;
-            Ok(server)
-        };
+        let postgres = start_postgres(folder, &logs, ports, keys);
         let moog = async {
             let server = MoogServer::builder()
                 .address(SocketAddr::from((Ipv4Addr::LOCALHOST, ports.moog)))
@@ -142,6 +132,39 @@ impl Servers {
             tell("Vault");
         }
     }
+}
+
+/// Starts PostgreSQL with its database.
+///
+/// As root in a folder that the `postgres` account cannot enter, its data lies elsewhere and outlives the folder. With
+/// new keys nobody can open it any more: it is put aside, never deleted.
+async fn start_postgres(
+    folder: &Path,
+    logs: &Path,
+    ports: &Ports,
+    keys: &Keys,
+) -> anyhow::Result<PostgresServer> {
+    let start = || {
+        let server = PostgresServer::builder()
+            .data_dir(folder.join("postgresql"))
+            .log_file(log_file(logs, "postgresql"))
+            .port(ports.postgres)
+            .password(keys.get("DB_PASS_CURRENT"))
+            .durable(true);
+        async { server.start().await.context(Exit::unavailable("starting PostgreSQL")) }
+    };
+    let mut server = start().await?;
+    let mut prepared = server.create_database(DATABASE).await;
+    let data = server.data_dir().to_owned();
+    if prepared.is_err() && keys.are_new() && !data.starts_with(folder) {
+        server.stop().await;
+        let aside = data.with_extension(format!("before-{}", SystemClock.now().format("%Y%m%dT%H%M%S")));
+        fs::rename(&data, &aside).with_context(|| format!("putting {} aside", data.display()))?;
+        server = start().await?;
+        prepared = server.create_database(DATABASE).await;
+    }
+    prepared.with_context(|| format!("preparing the database in {}", data.display()))?;
+    Ok(server)
 }
 
 async fn start_vault(folder: &Path, logs: &Path, ports: &Ports, keys: &Keys) -> anyhow::Result<Vault> {
