@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
 
-use mutt_test_support::free_port;
+use rand::Rng as _;
 
 /// Ports that are usual for MUTT or, for the servers behind it, out of the way of their system-wide namesakes.
 const USUAL: [(&str, u16); 11] = [
@@ -82,6 +83,10 @@ impl Ports {
         (ports, notes)
     }
 }
+
+/// Below the range from which the system gives outgoing connections their ports: one of those could take a port that was
+/// chosen before the server that it is for comes to bind it.
+const OTHERS: Range<u16> = 20_000..32_000;
 
 /// The usual port, else the one 10,000 above, which is easy to remember, else any.
 fn pick(usual: Option<u16>, taken: &HashSet<u16>) -> u16 {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use mutt_test_support::VaultServer;
 use rustix::process::Signal;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -67,6 +68,28 @@ async fn taken_ports_are_passed_over_aloud_and_nothing_is_left_behind() {
         assert!(TcpListener::bind(&address).is_ok(), "{key}: somebody still listens on {address}");
     }
     drop(holder);
+}
+
+#[tokio::test]
+async fn with_vault_the_services_live_on_secrets_from_it() {
+    // Says so and skips where OpenBao is not installed; under CI it must be.
+    let Some(available) = VaultServer::start().await else { return };
+    drop(available);
+    let stack = Stack::start_in(folder(), &["--vault"]).await;
+    assert!(stack.about("vault_url").starts_with("http://127.0.0.1:"));
+    let event =
+        json!({"hostname": "sw1", "timestamp": "2026-11-20T10:00:00Z", "message": "LINK-DOWN by Vault"});
+    assert_eq!(stack.ingest().json(&event).send().await.unwrap().status(), 200);
+    let ledger = stack.settled().await;
+    assert_eq!(Stack::count(&ledger, "moog", "delivered"), 1, "{ledger}");
+    let metrics = stack.http.get(stack.metrics_url("ingestor")).send().await.unwrap().text().await.unwrap();
+    let ttl = metrics.lines().find(|line| line.starts_with("mutt_vault_token_ttl_seconds")).unwrap();
+    assert!(!ttl.ends_with(" 0"), "{ttl}");
+    let folder = stack.stop().await;
+
+    let stack = Stack::start_in(folder, &["--vault"]).await;
+    assert_eq!(stack.audited().await, 1);
+    stack.stop().await;
 }
 
 /// Megabytes of memory that a process really uses.
