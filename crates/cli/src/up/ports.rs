@@ -94,7 +94,7 @@ fn pick(usual: Option<u16>, taken: &HashSet<u16>) -> u16 {
     let known = usual.into_iter().chain(easy).find(|port| !taken.contains(port) && is_free(*port));
     known.unwrap_or_else(|| {
         loop {
-            let port = free_port();
+            let port = rand::rng().random_range(OTHERS);
             if !taken.contains(&port) && is_free(port) {
                 return port;
             }
