@@ -12,14 +12,10 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, request::Parts};
 use mutt_core::{
-    domain::{
-        clock::Clock,
-        event::{EventId, EventSource},
-    },
+    domain::{clock::Clock, event::EventSource},
     http::{CorrelationId, Problem, correlation, version},
     queue::Item,
 };
-use uuid::Uuid;
 
 use crate::{
     answer::{self, NotNow, Verdict},
@@ -28,16 +24,13 @@ use crate::{
     keys::LiveKeys,
     limiter::Limiter,
     metrics::{Metrics, RequestEnd},
+    request::{RequestWords, has_key_in_query},
     sources::AllowedSources,
     stream::{Commit, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Outcome},
     wire::{self, Decoded, Refusal, RefusalKind, Shape},
 };
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// Longer ones are refused: they would be kept nowhere, but a sender should know that it made a mistake.
-const IDEMPOTENCY_KEY_MAX: usize = 255;
 
 /// What the ingest endpoint works with.
 pub(crate) struct App {
@@ -124,7 +117,7 @@ impl App {
         }
         let detail = if presented.is_some() {
             "the key in X-API-KEY is not valid"
-        } else if has_key_in_query(parts) {
+        } else if has_key_in_query(&parts.uri) {
             "send the key in the header X-API-KEY; one in the URL ends up in logs"
         } else {
             "send the key in the header X-API-KEY"
@@ -157,7 +150,8 @@ impl App {
             ));
         }
         let received = self.bodies.read(headers, body).await.map_err(|error| self.unreadable(error))?;
-        let request = RequestWords::of(headers, sender, peer, correlation)?;
+        let request = RequestWords::of(headers, sender, peer, correlation)
+            .map_err(|problem| Rejection { end: RequestEnd::Validation, problem })?;
         let decoded = self.decode(received, request).await?;
         self.store(decoded, correlation).await
     }
@@ -310,87 +304,12 @@ fn next_batch(
     (places, items)
 }
 
-/// Whether somebody tries the key as a query parameter.
-fn has_key_in_query(parts: &Parts) -> bool {
-    let query = parts.uri.query().unwrap_or_default();
-    query
-        .split('&')
-        .any(|pair| pair.split('=').next().is_some_and(|name| name.eq_ignore_ascii_case("api_key")))
-}
-
-/// What the headers say about all events of a request, owned, so that it can go to another thread.
-struct RequestWords {
-    first_id: Option<EventId>,
-    correlation_id: Option<String>,
-    peer: String,
-    traceparent: Option<String>,
-    key_name: String,
-    idempotency_key: Option<String>,
-}
-
-impl RequestWords {
-    fn of(
-        headers: &HeaderMap,
-        sender: &str,
-        peer: SocketAddr,
-        correlation: &CorrelationId,
-    ) -> Answered<Self> {
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let idempotency_key = text(&IDEMPOTENCY_KEY).map(str::trim).filter(|key| !key.is_empty());
-        if idempotency_key.is_some_and(|key| key.len() > IDEMPOTENCY_KEY_MAX) {
-            let detail = format!("Idempotency-Key may have at most {IDEMPOTENCY_KEY_MAX} characters");
-            return Err(Rejection::new(RequestEnd::Validation, Problem::bad_request(detail)));
-        }
-        let given = correlation.is_given().then(|| correlation.as_str().to_owned());
-        Ok(Self {
-            // A lone event has the id that the answer and its header name as correlation id.
-            first_id: match given {
-                Some(_) => None,
-                None => Uuid::try_parse(correlation.as_str()).ok().map(EventId::from),
-            },
-            correlation_id: given,
-            peer: peer.ip().to_canonical().to_string(),
-            traceparent: text(&TRACEPARENT).filter(|text| is_traceparent(text)).map(str::to_owned),
-            key_name: sender.to_owned(),
-            idempotency_key: idempotency_key.map(str::to_owned),
-        })
-    }
-
-    fn as_wire(&self, received_at: chrono::DateTime<chrono::Utc>) -> wire::Request<'_> {
-        wire::Request {
-            received_at,
-            first_id: self.first_id,
-            correlation_id: self.correlation_id.as_deref(),
-            peer: &self.peer,
-            traceparent: self.traceparent.as_deref(),
-            key_name: &self.key_name,
-            idempotency_key: self.idempotency_key.as_deref(),
-        }
-    }
-}
-
-/// `00-<32 hex digits>-<16 hex digits>-<2 hex digits>` (W3C Trace Context); anything else would break a trace.
-fn is_traceparent(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let mut next_has = |digits: usize| {
-        parts.next().is_some_and(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_hexdigit()))
-    };
-    next_has(2) && next_has(32) && next_has(16) && next_has(2) && parts.next().is_none()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use mutt_core::domain::event::EventId;
+    use uuid::Uuid;
 
-    #[test]
-    fn only_a_whole_traceparent_is_carried_on() {
-        assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
-        for text in
-            ["", "00", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", "00-x-y-01", "a-b-c-d-e"]
-        {
-            assert!(!is_traceparent(text), "{text}");
-        }
-    }
+    use super::*;
 
     #[test]
     fn batches_keep_the_order_and_the_limits() {

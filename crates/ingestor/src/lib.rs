@@ -14,6 +14,7 @@ mod ingest;
 mod keys;
 mod limiter;
 mod metrics;
+mod request;
 mod routes;
 pub mod settings;
 pub mod sources;
@@ -35,7 +36,7 @@ use mutt_core::{
     telemetry::metrics::Metrics as Registered,
 };
 use tokio::net::{TcpListener, UdpSocket};
-use tracing::info;
+use tracing::{debug, info};
 
 use self::{
     body::BodyReader,
@@ -57,8 +58,9 @@ use self::{
 
 /// The service's name: in health answers, logs and metrics.
 pub const SERVICE: &str = "mutt-ingestor";
-/// Syslog events from TCP on their way to Redis: enough to keep the streams busy; the rest waits with its senders.
-const TCP_BUFFER_BYTES: usize = 8 << 20;
+/// Syslog events from TCP on their way to Redis: enough to keep the streams busy. No more, as they are what a stop loses
+/// when the queue stays full; the rest waits with its senders.
+const TCP_BUFFER_BYTES: usize = 2 << 20;
 
 /// What the ingestor works with.
 pub struct Deps {
@@ -108,6 +110,23 @@ impl Listeners {
             },
         })
     }
+
+    /// Says where events are taken; with port 0 in the settings nobody would know.
+    fn announce(&self) {
+        let shown = |address: std::io::Result<std::net::SocketAddr>| {
+            address.map_or_else(|_| "?".to_owned(), |a| a.to_string())
+        };
+        let off = || "off".to_owned();
+        let udp = self.syslog_udp.first().map_or_else(off, |socket| shown(socket.local_addr()));
+        let tcp = self.syslog_tcp.as_ref().map_or_else(off, |listener| shown(listener.local_addr()));
+        let http = shown(self.http.local_addr());
+        info!(
+            http,
+            syslog_udp = udp,
+            syslog_tcp = tcp,
+            "taking events: HTTP on {http}, syslog on {udp} (UDP) and {tcp} (TCP)"
+        );
+    }
 }
 
 /// Connects to Redis, waiting for it if need be, and runs until the drain.
@@ -146,6 +165,7 @@ pub async fn run(
     deps.secrets.register_metrics(registered.registry())?;
     let metrics = Arc::new(Metrics::new(&registered)?);
     let keys = LiveKeys::follow(&deps.secrets, &lifecycle)?;
+    listeners.announce();
     let service = Parts { settings, deps, metrics, lifecycle };
     service.serve_syslog(listeners.syslog_udp, listeners.syslog_tcp);
     service.serve_http(listeners.http, keys, &registered);
@@ -258,7 +278,7 @@ impl Parts {
 
     fn serve_udp(&self, sockets: Vec<UdpSocket>, intake: &Intake, buffer: &Buffer) {
         let Some(first) = sockets.first() else { return };
-        info!(sockets = sockets.len(), receive_buffer = udp::receive_buffer_of(first), "syslog over UDP");
+        debug!(sockets = sockets.len(), receive_buffer = udp::receive_buffer_of(first), "syslog over UDP");
         let drops = KernelDrops::of(&sockets);
         let counting = udp::count_kernel_drops(drops, intake.clone(), self.lifecycle.draining());
         self.lifecycle.spawn("syslog udp drops", counting);

@@ -13,6 +13,8 @@ mod http;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod stop;
 #[cfg(test)]
 mod syslog;
