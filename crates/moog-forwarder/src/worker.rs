@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use mutt_core::{
     domain::{alert::Alert, clock::Clock, event::EventId},
     queue::{Batch, DeadLetter, Delivery, Gate, LeaseView, Settlement, Worked, Worker},
@@ -103,9 +104,18 @@ impl Worker for Forwarder {
 
     async fn work(&self, batch: &Batch, lease: &LeaseView) -> Worked {
         let _in_hand = InHand::enter(&self.metrics, batch.deliveries.len());
+        // Side by side: a slow answer must not hold up the next alert, only the settling of this batch.
+        let verdicts = join_all(batch.deliveries.iter().map(|delivery| self.deliver(delivery, lease))).await;
+        let pauses = verdicts.iter().map(|verdict| match verdict {
+            Verdict::GiveBack { pause } => Some(*pause),
+            Verdict::Delivered | Verdict::Retry { .. } | Verdict::DeadLetter(_) => None,
+        });
+        if let Some(pause) = pauses.collect::<Option<Vec<_>>>().and_then(|pauses| pauses.into_iter().max()) {
+            return Worked::GiveBack { pause };
+        }
         let mut settlement = Settlement::new();
-        for (position, delivery) in batch.deliveries.iter().enumerate() {
-            match self.deliver(delivery, lease).await {
+        for (delivery, verdict) in batch.deliveries.iter().zip(verdicts) {
+            match verdict {
                 Verdict::Delivered => {}
                 Verdict::Retry { after, entry } => {
                     settlement.retry(delivery, after, entry);
@@ -113,8 +123,7 @@ impl Worker for Forwarder {
                 Verdict::DeadLetter(why) => {
                     settlement.dead_letter(delivery, &why);
                 }
-                Verdict::GiveBack { pause } if position == 0 => return Worked::GiveBack { pause },
-                // Others of the batch are done: only this one waits, uncharged.
+                // Others of the batch are done, so it cannot go back as a whole: this one waits, uncharged.
                 Verdict::GiveBack { pause } => {
                     settlement.retry(delivery, pause, delivery.bytes().to_vec());
                 }

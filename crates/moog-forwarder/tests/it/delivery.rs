@@ -2,7 +2,7 @@
 
 use mutt_test_support::{
     eventually,
-    moog::{Auth, MoogServer},
+    moog::{Auth, Fault, MoogServer, Script},
 };
 
 use crate::harness::{KEY, LIMIT, Stack, alert, alerts};
@@ -96,4 +96,26 @@ async fn entries_of_other_producers_are_sent_or_kept_as_dead_letters() {
     assert_eq!(event["external_id"].as_str().map(str::len), Some(36));
     forwarder.stop().await;
     assert_eq!(stack.ledger().await, (1, 4));
+}
+
+#[tokio::test]
+async fn alerts_of_one_batch_are_sent_side_by_side_and_have_outcomes_of_their_own() {
+    let mut stack = Stack::start().await;
+    stack.set("MOOG_LANES", "1");
+    stack.set("MOOG_BATCH_SIZE", "6");
+    let slow = |status| Fault { delay_ms: 400, ..Fault::status(status) };
+    let mut script = Script::steps([slow(400), slow(500)]);
+    script.always = Some(slow(200));
+    stack.moog.set_script(script);
+    stack.push(alerts(12)).await;
+    let forwarder = stack.forwarder().await;
+    stack.delivered(11).await;
+    assert_eq!(stack.dead().await.len(), 1);
+    let stats = stack.moog.stats();
+    assert_eq!((stats.requests, stats.unique, stats.duplicates), (13, 11, 0));
+    let took = stats.last_ms.unwrap() - stats.first_ms.unwrap();
+    // Two batches and the one that is tried again; one after the other would be 5 s.
+    assert!(took < 2_500, "{took} ms");
+    forwarder.stop().await;
+    assert_eq!(stack.ledger().await, (11, 1));
 }

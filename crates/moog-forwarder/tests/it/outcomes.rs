@@ -128,7 +128,7 @@ async fn a_wrong_configuration_holds_everything_and_costs_nothing() {
         stack.push(alerts(20)).await;
         let gauge = format!(r#"mutt_moog_configuration_fault{{fault="{label}"}}"#);
         eventually("it is probed and refused again", LIMIT, async || {
-            stack.moog.stats().requests >= refused + 12 && forwarder.metric(&gauge).await == 1
+            stack.moog.stats().requests >= refused + 10 && forwarder.metric(&gauge).await == 1
         })
         .await;
         assert!(stack.dead().await.is_empty());
