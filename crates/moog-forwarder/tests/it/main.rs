@@ -6,3 +6,4 @@ mod harness;
 mod life;
 mod limits;
 mod outcomes;
+mod tls;
