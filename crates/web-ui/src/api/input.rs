@@ -2,10 +2,10 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, Request},
+    extract::{FromRequest, FromRequestParts, OriginalUri, Query, Request},
 };
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-use http::{HeaderMap, header, request::Parts};
+use http::{Extensions, HeaderMap, Uri, header, request::Parts};
 use mutt_core::{
     domain::audit::Author,
     http::{CorrelationId, Problem},
@@ -29,6 +29,12 @@ pub(crate) enum ApiVersion {
 }
 
 impl ApiVersion {
+    /// The version of a request that may have lost the beginning of its path on its way through nested routers.
+    fn of_request(uri: &Uri, extensions: &Extensions) -> Self {
+        let whole = extensions.get::<OriginalUri>().map_or(uri, |OriginalUri(whole)| whole);
+        Self::of(whole.path())
+    }
+
     pub(crate) fn of(path: &str) -> Self {
         if path.starts_with("/api/v1/") { Self::V1 } else { Self::V2 }
     }
@@ -70,7 +76,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let version = ApiVersion::of(request.uri().path());
+        let version = ApiVersion::of_request(request.uri(), request.extensions());
         let is_json = is_json(request.headers());
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
             if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
@@ -197,7 +203,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
         let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|_| Problem::bad_request("the parameters of the address cannot be read"))?;
-        Ok(Self { pairs, faults: Vec::new(), version: ApiVersion::of(parts.uri.path()) })
+        Ok(Self { pairs, faults: Vec::new(), version: ApiVersion::of_request(&parts.uri, &parts.extensions) })
     }
 }
 
