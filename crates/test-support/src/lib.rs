@@ -10,7 +10,7 @@
 //! | [`moog::MoogServer`] | a stand-in for Moogsoft that remembers what it was sent and goes wrong on command |
 //! | [`Proxy`] | a TCP link that can be cut, frozen, slowed or made half-open |
 //! | [`Authority`] | a throw-away certificate authority |
-//! | [`eventually`] | polls until something holds, and says what it last saw when it never does |
+//! | [`eventually()`] | polls until something holds, and says what it last saw when it never does |
 
 mod error;
 mod eventually;
