@@ -1,6 +1,8 @@
 //! Rules of the house that no compiler checks: layout, imports of the pure modules, script headers, words that must
 //! not be committed. Each test lists every offender at once, as `path:line`.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap here is a failed test")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

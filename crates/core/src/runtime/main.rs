@@ -162,12 +162,8 @@ impl<O: Write, E: Write> Process<O, E> {
             }
         };
         info!(
-            version = service.version,
-            pod_name = loaded.process.pod_name,
             config = line.config.as_deref().map(|path| path.display().to_string()),
-            "starting {} {}",
-            service.name,
-            service.version,
+            "starting {} {} as {}", service.name, service.version, loaded.process.pod_name,
         );
         for warning in &loaded.report.warnings {
             warn!(key = warning.key, "{warning}");

@@ -45,7 +45,9 @@ pub(super) fn ask(target: ProbeTarget) -> io::Result<Answer> {
 }
 
 fn converse(stream: &mut (impl Read + Write), address: SocketAddr) -> io::Result<Answer> {
-    write!(stream, "GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    // One piece: formatting straight into the socket would send a packet per part.
+    let question = format!("GET /health/ready HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(question.as_bytes())?;
     stream.flush()?;
     let mut answer = Vec::new();
     match stream.take(MAX_ANSWER).read_to_end(&mut answer) {

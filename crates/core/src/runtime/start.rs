@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Backoff, Lifecycle, exit::Exit};
-use crate::telemetry::report;
+use crate::{redis::ConnectError, secrets::SecretsError, telemetry::report};
 
 type Cause = Box<dyn Error + Send + Sync + 'static>;
 
@@ -79,7 +79,23 @@ impl<T, E: Into<Cause>> OrUnavailable<T> for Result<T, E> {
 
 /// What an error that ended a service means for the exit code.
 pub(super) fn exit_for(error: &anyhow::Error) -> Exit {
-    error.chain().find_map(|cause| cause.downcast_ref::<StartError>()).map_or(Exit::Crash, StartError::exit)
+    error.chain().find_map(exit_for_cause).unwrap_or(Exit::Crash)
+}
+
+/// Errors of the core that know whether waiting helps count even where nobody made a [`StartError`] of them: a forgotten
+/// conversion shall not turn a wrong setting into a crash that is restarted for ever.
+fn exit_for_cause(cause: &(dyn Error + 'static)) -> Option<Exit> {
+    let by_patience = |is_transient| if is_transient { Exit::Unavailable } else { Exit::Config };
+    if let Some(error) = cause.downcast_ref::<StartError>() {
+        return Some(error.exit());
+    }
+    if let Some(error) = cause.downcast_ref::<ConnectError>() {
+        return Some(by_patience(error.is_transient()));
+    }
+    match cause.downcast_ref::<SecretsError>()? {
+        SecretsError::Stopped => Some(Exit::Clean),
+        error => Some(by_patience(error.is_transient())),
+    }
 }
 
 /// Tries `attempt` until it succeeds, for at most `limit`, with growing waits between.
@@ -148,6 +164,16 @@ mod tests {
         let wrong = anyhow::Error::from(StartError::misconfigured("INGEST_API_KEY is not among the secrets"));
         assert_eq!(exit_for(&wrong.context("opening secrets").context("starting")), Exit::Config);
         assert_eq!(exit_for(&anyhow::anyhow!("no idea")), Exit::Crash);
+    }
+
+    #[test]
+    fn unusable_secrets_are_a_configuration_error_even_without_a_conversion() {
+        let missing = SecretsError::Missing { keys: "MOOG_API_KEY".to_owned(), looked_in: "/s".to_owned() };
+        assert_eq!(exit_for(&anyhow::Error::from(missing).context("starting")), Exit::Config);
+        let waited = Duration::from_mins(1);
+        let source = Box::new(SecretsError::Stopped);
+        assert_eq!(exit_for(&SecretsError::GaveUp { waited, source }.into()), Exit::Unavailable);
+        assert_eq!(exit_for(&SecretsError::Stopped.into()), Exit::Clean);
     }
 
     #[tokio::test(start_paused = true)]

@@ -172,9 +172,14 @@ fn answering(status: &'static str) -> String {
     let port = listener.local_addr().unwrap().port().to_string();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        let mut request = [0; 512];
-        let length = std::io::Read::read(&mut stream, &mut request).unwrap();
-        assert!(request[..length].starts_with(b"GET /health/ready HTTP/1.1\r\n"));
+        let mut request = Vec::new();
+        // All of it: closing with something unread would reset the connection, and the answer with it.
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            std::io::Read::read_exact(&mut stream, &mut byte).unwrap();
+            request.extend(byte);
+        }
+        assert!(request.starts_with(b"GET /health/ready HTTP/1.1\r\n"));
         stream.write_all(format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n{{}}").as_bytes()).unwrap();
     });
     port

@@ -70,6 +70,8 @@ impl Visit for Values {
             causes.push(cause.to_string());
             next = cause.source();
         }
+        // Some errors repeat their cause in their own text, word by word.
+        causes.dedup();
         self.set(field, json!({ "message": value.to_string(), "causes": causes }));
     }
 
