@@ -124,11 +124,22 @@ pub(super) fn age(secs: f64) -> String {
     }
 }
 
+/// What people call a counter of the ledger; the others say it themselves.
+fn counter_name(counter: &str) -> &str {
+    match counter {
+        "in" => "queued",
+        "foreign" => "pushed by others",
+        "reinjected" => "put back",
+        other => other,
+    }
+}
+
 /// Counters in one line: `handled 10, unhandled 2`.
 pub(super) fn outcomes(counters: &[(String, i64)]) -> String {
     let shown: Vec<String> = counters
         .iter()
         .filter(|(_, number)| *number != 0)
+        .map(|(name, number)| (counter_name(name), number))
         .map(|(name, number)| match u64::try_from(*number) {
             Ok(number) => format!("{name} {}", count(number)),
             Err(_) => format!("{name} {number}"),
@@ -152,8 +163,8 @@ mod tests {
             [0.2, 59.0, 600.0, 90_000.0, 300_000.0].map(age),
             ["under 1 s", "59 s", "10 min", "25 h", "3 days"]
         );
-        let counters = [("handled".to_owned(), 1000), ("dead".to_owned(), 0)];
-        assert_eq!(outcomes(&counters), "handled 1\u{202f}000");
+        let counters = [("in".to_owned(), 1000), ("foreign".to_owned(), 0)];
+        assert_eq!(outcomes(&counters), "queued 1\u{202f}000");
     }
 
     #[test]
