@@ -1,6 +1,6 @@
 //! Shows the pipeline and steers it: the API, versions 1 and 2, and the console.
 //!
-//! [`start`] connects and binds; [`run`] is the service itself, which tests call. [`routes`] is the table of paths. Nothing
+//! [`start`] connects and binds; [`run`] is the service itself, which tests call. `routes` is the table of paths. Nothing
 //! is kept here but sessions: rules and audits are in PostgreSQL, everything live is in Redis, and any number of instances
 //! may serve the same pipeline. No change is made without its row in the configuration audit.
 
